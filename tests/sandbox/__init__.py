@@ -1,0 +1,1 @@
+"""What an agent lives in, on one machine: Kubernetes, Vault, External Secrets, a registry."""
