@@ -1,0 +1,134 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""R1: what is looked at before anything is written; and who we are to those who meet our lock."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import pwd
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils import _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params
+from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._resources import CONFIG_MAP, EXTERNAL_SECRET
+
+#: What a rollout does in the namespace: (group, resource, verbs). docs/permissions grants exactly this.
+ROLLOUT_NEEDS = (
+    ("apps", "deployments", ("get", "list", "watch", "create", "patch")),
+    ("apps", "replicasets", ("list", "watch")),
+    ("", "pods", ("list", "watch")),
+    ("", "pods/log", ("get",)),
+    ("", "secrets", ("get", "list", "watch")),
+    ("", "configmaps", ("get", "create", "patch")),
+    ("", "serviceaccounts", ("get", "create", "patch")),
+    ("", "persistentvolumeclaims", ("get", "create", "patch")),
+    ("networking.k8s.io", "networkpolicies", ("get", "create", "patch")),
+    ("external-secrets.io", "secretstores", ("get", "create", "patch")),
+    ("external-secrets.io", "externalsecrets", ("get", "create", "patch")),
+    ("coordination.k8s.io", "leases", ("get", "create", "update")),
+)
+PROBE_NEEDS = (("", "pods/portforward", ("get", "create")),)
+#: What providing access does there, before any rollout.
+ACCESS_NEEDS = (
+    ("", "secrets", ("get", "create", "patch")),
+    ("", "configmaps", ("get",)),
+    ("coordination.k8s.io", "leases", ("get", "create", "update")),
+)
+
+
+def _grants(rules: Iterable[Mapping[str, Any]], group: str, resource: str, verb: str) -> bool:
+    def covers(given: list[str] | None, wanted: str) -> bool:
+        return "*" in (given or []) or wanted in (given or [])
+
+    return any(
+        covers(rule.get("apiGroups"), group)
+        and covers(rule.get("resources"), resource)
+        and covers(rule.get("verbs"), verb)
+        for rule in rules
+        if not rule.get("resourceNames")
+    )
+
+
+def missing_permissions(review: Mapping[str, Any], needs: Iterable[tuple[str, str, tuple[str, ...]]]) -> list[str]:
+    """'patch deployments.apps', … ; [] also where the server calls its review incomplete (webhook authorizers)."""
+    if review.get("incomplete"):
+        return []
+    rules = review.get("resourceRules") or []
+    return [
+        f"{verb} {resource}" + (f".{group}" if group else "")
+        for group, resource, verbs in needs
+        for verb in verbs
+        if not _grants(rules, group, resource, verb)
+    ]
+
+
+def require_permissions(
+    kube: Kube, namespace: str, needs: Iterable[tuple[str, str, tuple[str, ...]]], identity: str = "operator"
+) -> None:
+    missing = missing_permissions(kube.review_rules(namespace), needs)
+    if missing:
+        raise AgentError(
+            "forbidden",
+            f"this identity may not, in namespace {namespace}: {', '.join(missing[:8])}",
+            f"docs/permissions/{identity}.yaml is the Role that it needs there: bind it, then run again.",
+            {"missing": missing},
+        )
+
+
+def require_external_secrets(kube: Kube) -> None:
+    if not kube.serves(EXTERNAL_SECRET.api_version):
+        raise AgentError(
+            "not_found",
+            f"the cluster does not serve {EXTERNAL_SECRET.api_version}: the External Secrets Operator is "
+            "missing or too old",
+            "Install External Secrets 0.17 or later.",
+        )
+
+
+def require_not_frozen(kube: Kube, namespace: str, override: bool) -> str:
+    """'' or, where a freeze was overridden, its words: they are recorded with the release."""
+    found = kube.get(CONFIG_MAP, namespace, _names.FREEZE)
+    data = (found or {}).get("data") or {}
+    if not found or _is_over(data.get("until", "")):
+        return ""
+    words = (
+        f"frozen until {data.get('until') or 'further notice'} by {data.get('by') or 'somebody'}: "
+        f"{data.get('reason') or 'no reason given'}"
+    )
+    if not override:
+        raise AgentError(
+            "frozen", f"the fleet is {words}", "Wait, or run again with -e override_freeze=true; that is recorded."
+        )
+    return words
+
+
+def _is_over(until: str) -> bool:
+    """A freeze without an end, or with one that cannot be read, holds."""
+    try:
+        end = datetime.datetime.fromisoformat(until.replace("Z", "+00:00"))
+    except (ValueError, AttributeError):
+        return False
+    if end.tzinfo is None:
+        end = end.replace(tzinfo=datetime.UTC)
+    return end <= datetime.datetime.now(datetime.UTC)
+
+
+def _user_name() -> str:
+    """For cron and CI, where no variable names the user."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def holder(params: Params, context: Context) -> str:
+    """'job 812 (alice)' where AWX says so, else who runs this and where."""
+    given = str(params.get("holder") or "").replace("\n", " ").replace("#", " ").strip()[:80]
+    user = context.environ.get("LOGNAME") or context.environ.get("USER") or _user_name()
+    return given or f"{user}@{socket.gethostname()}"

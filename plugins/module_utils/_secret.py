@@ -1,0 +1,159 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""R4: the Secret that the pod will read holds, byte for byte, what Vault has; the only proof is its content."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hmac
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils import _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent
+from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
+from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._resources import EXTERNAL_SECRET, SECRET, SECRET_STORE
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._watching import Selection, Watching
+
+Object = dict[str, Any]
+UNPROVED = "unproved"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """version: of Vault, that the Secret's bytes equal, as text; 'unproved' without Vault. token: the gateway's."""
+
+    version: str
+    token: str
+
+
+def decoded(secret: Object | None, context: Context) -> dict[str, str]:
+    """The Secret's values; they are kept out of everything that leaves from here on."""
+    values = {
+        key: base64.b64decode(value).decode("utf-8", "replace")
+        for key, value in ((secret or {}).get("data") or {}).items()
+    }
+    context.secrets.update(values.values())
+    return values
+
+
+def unequal_keys(wanted: dict[str, str], there: dict[str, str]) -> list[str]:
+    """Names of keys that are missing, other, or there without being wanted; compared in constant time."""
+    return sorted(
+        key
+        for key in wanted.keys() | there.keys()
+        if key not in wanted or key not in there or not hmac.compare_digest(wanted[key].encode(), there[key].encode())
+    )
+
+
+def missing_keys(required: list[str], there: dict[str, str]) -> list[str]:
+    return [key for key in required if not there.get(key)]
+
+
+def _require_keys(agent: Agent, values: dict[str, str], where: str) -> None:
+    missing = missing_keys(agent.required_keys, values)
+    if missing:
+        raise AgentError(
+            "secret",
+            f"{agent.name}: {where} lacks {', '.join(missing)}",
+            f"Put it there from standard input: vault kv patch -mount={agent.vault_mount} "
+            f"{agent.vault_path} {missing[0]}=-",
+            {"missing_keys": missing},
+        )
+
+
+def check_vault(agent: Agent, vault: Vault) -> int:
+    """R1's part: every required key stands in Vault. Nothing is written. The version seen."""
+    found = vault.read(agent.vault_mount, agent.vault_path)
+    if found is None:
+        raise AgentError(
+            "secret",
+            f"{agent.name}: Vault has no values at {agent.vault_mount}/{agent.vault_path}",
+            f"Run provision.yml -e agent={agent.name}, or undelete the path's newest version.",
+        )
+    _require_keys(agent, found[0], f"Vault's {agent.vault_mount}/{agent.vault_path}")
+    return found[1]
+
+
+def prove(agent: Agent, kube: Kube, vault: Vault | None, writer: Writer, context: Context, timeout: int) -> Proof:
+    """Waits until the Secret is as Vault has it now, forcing a sync where it is not."""
+    name = _names.env_secret(agent.name)
+    selection = Selection(SECRET, fields=f"metadata.name={name}")
+    started, asked_for = time.monotonic(), 0
+    with Watching(kube, agent.namespace, (selection,)) as watching:
+        while True:
+            there = decoded(next(iter(watching.objects(SECRET)), None), context)
+            # Vault is read anew each time: a hand edit during the wait would be stamped as the version before.
+            found = vault.read(agent.vault_mount, agent.vault_path) if vault else None
+            if vault and found is None:
+                check_vault(agent, vault)
+            wrong = unequal_keys(found[0], there) if found else missing_keys(agent.required_keys, there)
+            if not wrong:
+                _require_keys(agent, there, f"Secret {name}")
+                return Proof(str(found[1]) if found else UNPROVED, there.get("OPENCLAW_GATEWAY_TOKEN", ""))
+            if time.monotonic() - started > timeout:
+                raise _silence(agent, kube, wrong, timeout)
+            if asked_for != (found[1] if found else -1):
+                asked_for = found[1] if found else -1
+                context.progress(
+                    f"{agent.name}: Secret {name} is behind Vault ({len(wrong)} keys); asking ESO to sync now"
+                )
+                force_sync(agent, kube, writer)
+            watching.wait(min(5.0, timeout - (time.monotonic() - started)))
+
+
+def force_sync(agent: Agent, kube: Kube, writer: Writer) -> None:
+    """Any change of an annotation makes ESO refresh at once."""
+    live = kube.get(EXTERNAL_SECRET, agent.namespace, _names.external_secret(agent.name))
+    if live is None:
+        raise AgentError(
+            "secret", f"ExternalSecret {_names.external_secret(agent.name)} has gone", "Run rollout.yml again."
+        )
+    stamp = datetime.datetime.now(datetime.UTC).isoformat()
+    writer.signal(live, _names.SYNC_MANAGER, _names.FORCE_SYNC, stamp)
+
+
+def _condition(live: Object | None, kind: str) -> Object:
+    conditions = ((live or {}).get("status") or {}).get("conditions") or []
+    return next((one for one in conditions if one.get("type") == kind), {})
+
+
+def _silence(agent: Agent, kube: Kube, wrong: list[str], timeout: int) -> AgentError:
+    """Which controller or condition is behind it, since when."""
+    external = kube.get(EXTERNAL_SECRET, agent.namespace, _names.external_secret(agent.name))
+    store = kube.get(SECRET_STORE, agent.namespace, _names.secret_store(agent.name))
+    ready, store_ready = _condition(external, "Ready"), _condition(store, "Ready")
+    refreshed = ((external or {}).get("status") or {}).get("refreshTime") or "never"
+    lines = [
+        f"{agent.name}: Secret {_names.env_secret(agent.name)} did not become what Vault has within "
+        f"{timeout} s; unequal: {', '.join(wrong[:6])}"
+    ]
+    if store_ready.get("status") != "True" and store_ready:
+        lines.append(
+            f"SecretStore {_names.secret_store(agent.name)} is not ready since "
+            f"{store_ready.get('lastTransitionTime')}: {store_ready.get('message')}"
+        )
+    elif ready and ready.get("status") != "True":
+        lines.append(
+            f"ExternalSecret {_names.external_secret(agent.name)} is not ready since "
+            f"{ready.get('lastTransitionTime')}: {ready.get('message')}"
+        )
+    else:
+        lines.append(
+            "the External Secrets Operator is silent: its last refresh of "
+            f"{_names.external_secret(agent.name)} was {refreshed}, a sync was asked for {timeout} s ago"
+        )
+    return AgentError(
+        "secret",
+        "\n".join(lines),
+        "Look at the operator: kubectl get pods -A -l app.kubernetes.io/name=external-secrets. The "
+        "Deployment was not touched.",
+        {"unequal_keys": wrong, "refresh_time": refreshed, "external_secret": ready, "secret_store": store_ready},
+    )
