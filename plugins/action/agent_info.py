@@ -1,0 +1,15 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module agent_info in ansible's own process."""
+
+from __future__ import annotations
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._info import info
+from ansible_collections.digitalsys.agents.plugins.module_utils._spec import INFO_MODULE
+from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process import OperationAction
+
+
+class ActionModule(OperationAction):
+    operation = staticmethod(info)
+    spec = INFO_MODULE

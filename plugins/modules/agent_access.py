@@ -1,0 +1,148 @@
+#!/usr/bin/python
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: agent_access
+short_description: What one OpenClaw agent needs in Vault before its first rollout
+version_added: 0.1.0
+author:
+  - DigitalSys (@digitalsys)
+description:
+  - Makes the namespace of the fleet, the agent's entry in Vault, its policy C(agents-<name>), its AppRole
+    C(<name>-role), and a SecretID of it in the Secret C(<name>-vault-approle), by which the External Secrets Operator
+    logs in.
+  - What is there and works is kept. A value in Vault that is not empty is never replaced, and neither is a SecretID
+    that still logs in. Killed at any moment, it can simply be run again.
+  - What only a person can supply is named in RV(missing_keys).
+  - Needs larger permissions than the other modules. They are in C(docs/permissions/provisioner.yaml) and
+    C(docs/permissions/provisioner.hcl) of the collection. Keep that identity for this alone.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - digitalsys.agents.run
+  - digitalsys.agents.vault
+  - digitalsys.agents.holder
+  - digitalsys.agents.holder.freeze
+  - digitalsys.agents.agent.named
+  - digitalsys.agents.agent.namespace
+  - digitalsys.agents.agent.secrets
+  - digitalsys.agents.attributes
+  - digitalsys.agents.attributes.host
+attributes:
+  check_mode:
+    support: full
+    details: Nothing is written and no lock is taken. A SecretID that is there is tried by a login, as always.
+  diff_mode:
+    support: none
+    details: What it changes is secret, or told in RV(changes).
+  idempotent:
+    support: full
+options:
+  required_keys:
+    description:
+      - Keys that the agent needs a value for. Those that have none, and are not made here, are named in
+        RV(missing_keys).
+      - Names of environment variables. Capital letters, digits and underscores.
+  generated_keys:
+    description: Keys that get a random value where they have none.
+    type: list
+    elements: str
+    default: [OPENCLAW_GATEWAY_TOKEN]
+  secret_id_ttl:
+    description:
+      - How long a SecretID lives, as a number with V(s), V(m) or V(h). V(0) means without end.
+      - When it ends before it is renewed, no changed secret reaches the agent any more.
+    type: str
+    default: "0"
+  token_ttl:
+    description: How long a token lives that the External Secrets Operator logs in for, as a number with V(s), V(m) or
+      V(h).
+    type: str
+    default: 20m
+  cluster_uid:
+    description:
+      - The uid of the namespace C(kube-system) of the cluster that is meant. Another cluster is refused.
+      - Not set, this module alone works all the same, and a warning tells the uid for you to set in the inventory.
+seealso:
+  - module: digitalsys.agents.agent_rollout
+"""
+
+EXAMPLES = r"""
+# In a play with `hosts: roberval`, with the provisioner's KUBECONFIG, VAULT_ADDR and VAULT_TOKEN in the environment
+- name: Make what the agent needs in Vault
+  digitalsys.agents.agent_access:
+    name: "{{ inventory_hostname }}"
+    cluster_uid: "{{ agent_cluster_uid }}"
+    required_keys: [GITHUB_TOKEN, LINEAR_API_KEY, OPENCLAW_GATEWAY_TOKEN]
+  register: access
+
+- name: Stop where a person has to supply something
+  ansible.builtin.assert:
+    that: access.missing_keys == []
+    fail_msg: "{{ access.missing_keys | join(', ') }}"
+"""
+
+RETURN = r"""
+agent:
+  description: Name of the agent.
+  returned: success
+  type: str
+  sample: roberval
+cluster_uid:
+  description: The uid of the cluster, to be set in the inventory.
+  returned: success
+  type: str
+  sample: 6f0f9a3c-52a8-4a0f-9d8e-0b7f3c1d2e4a
+missing_keys:
+  description: Required keys that have no value in Vault. A warning shows the command that puts one there.
+  returned: success
+  type: list
+  elements: str
+  sample: [GITHUB_TOKEN, LINEAR_API_KEY]
+changes:
+  description: What was done, or in check mode would be. No value in it.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - "Vault's kv/agents/roberval: OPENCLAW_GATEWAY_TOKEN generated"
+    - policy agents-roberval written
+    - AppRole roberval-role written
+    - a new SecretID for roberval-role in Secret roberval-vault-approle
+error:
+  description: What went wrong.
+  returned: failure
+  type: dict
+  contains:
+    kind:
+      description: A word to act on. The notes list them.
+      type: str
+    message:
+      description: What failed, and why.
+      type: str
+    hint:
+      description: What to type or look at next.
+      type: str
+    holder:
+      description: Who holds the lock.
+      type: str
+      returned: when RV(error.kind=locked)
+  sample:
+    kind: vault
+    message: Vault at https://vault.example.com:8200 is sealed
+    hint: Unseal it (vault operator unseal), then run again; nothing was changed.
+"""
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._access import provide
+from ansible_collections.digitalsys.agents.plugins.module_utils._host import run_module
+from ansible_collections.digitalsys.agents.plugins.module_utils._spec import ACCESS_MODULE
+
+
+def main() -> None:
+    run_module(provide, ACCESS_MODULE)
+
+
+if __name__ == "__main__":
+    main()
