@@ -1,0 +1,58 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is said of whoever holds a lock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._lease import (
+    DURATION_SECONDS,
+    RENEW_SECONDS,
+    held_for,
+    shown_holder,
+)
+
+
+@pytest.mark.parametrize(
+    ("acquired", "renewed", "shown"),
+    [
+        ("2026-11-01T10:00:00.000000Z", "2026-11-01T10:00:40.900000Z", "40 s"),
+        ("2026-11-01T10:00:00Z", "2026-11-01T10:00:00Z", "0 s"),
+        ("2026-11-01T10:00:40Z", "2026-11-01T10:00:00Z", "0 s"),
+        ("2026-11-01T07:00:00-03:00", "2026-11-01T10:00:05Z", "5 s"),
+    ],
+)
+def test_how_long_is_told_between_the_holders_own_stamps_so_no_second_clock_comes_in(
+    acquired: str, renewed: str, shown: str
+) -> None:
+    assert held_for({"acquireTime": acquired, "renewTime": renewed}) == shown
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"acquireTime": "2026-11-01T10:00:00Z"},
+        {"acquireTime": None, "renewTime": None},
+        {"acquireTime": "x", "renewTime": "y"},
+        {"acquireTime": "2026-11-01T10:00:00", "renewTime": "2026-11-01T10:00:00Z"},
+    ],
+)
+def test_stamps_that_cannot_be_read_are_an_unknown_time(spec: dict[str, Any]) -> None:
+    assert held_for(spec) == "an unknown time"
+
+
+@pytest.mark.parametrize(
+    ("identity", "shown"),
+    [("job 812 (alice) #9f3a00ff", "job 812 (alice)"), ("a #b #c", "a #b"), ("somebody", "somebody"), ("", "")],
+)
+def test_the_random_tail_of_a_holder_is_not_shown(identity: str, shown: str) -> None:
+    assert shown_holder(identity) == shown
+
+
+def test_a_lock_that_missed_some_renewals_is_not_taken_over() -> None:
+    assert DURATION_SECONDS >= 4 * RENEW_SECONDS
