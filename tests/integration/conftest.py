@@ -1,0 +1,68 @@
+"""Fixtures of the integration tests: the sandbox they run on, fleets of their own, the fault proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.fleet import NAMESPACE, Fleet
+from tests.sandbox import kwok
+from tests.sandbox.existing import Existing, from_environment, require_marker
+from tests.sandbox.proxy.clients import Through, proxied
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Existing:
+    """Refuses a cluster that does not say of itself that it is for tests."""
+    existing = from_environment()
+    require_marker(existing)
+    return existing
+
+
+@pytest.fixture
+def needs(sandbox: Existing) -> Callable[..., None]:
+    """needs('kubelet', 'admin'): skips, naming it, what a backend cannot do."""
+
+    def check(*capabilities: str) -> None:
+        missing = set(capabilities) - sandbox.capabilities
+        if missing:
+            pytest.skip(f"this backend lacks: {', '.join(sorted(missing))}")
+
+    return check
+
+
+@pytest.fixture
+def fake_nodes(needs: Callable[..., None]) -> None:
+    """Makes sure of nodes for the agents whose host variables are `fleet.KWOK`."""
+    needs("kwok", "admin")
+    kwok.add_nodes(2)
+
+
+@pytest.fixture
+def make_fleet(sandbox: Existing, tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
+    """make_fleet('alfa', 'beta', variables={...}): agents of this test, provided for, removed afterwards."""
+    made: list[Fleet] = []
+
+    def make(*names: str, provide: bool = True, namespace: str = NAMESPACE, **rest: Any) -> Fleet:
+        fleet = Fleet(tmp_path / f"fleet{len(made)}", list(names), namespace=namespace, **rest)
+        fleet.folder.mkdir()
+        made.append(fleet)
+        if provide:
+            fleet.provide()
+        return fleet
+
+    yield make
+    for fleet in made:
+        fleet.remove()
+
+
+@pytest.fixture
+def proxy(sandbox: Existing, tmp_path: Path) -> Iterator[Through]:
+    """The fault proxy in front of API server and Vault; give `proxy.environment` to what shall go through it."""
+    folder = tmp_path / "proxy"
+    folder.mkdir()
+    with proxied(folder) as through:
+        yield through

@@ -1,0 +1,248 @@
+"""SIGKILL in the middle of a rollout: nothing follows it, and the same command goes on from wherever it struck.
+
+The kills are made from a recorded good run: after each of its writes (a new one cannot be forgotten), and at ten
+seeded moments. AGENTS_TEST_SEED repeats the moments of a run. AGENTS_TEST_FULL=1 (make test-crash) kills before and
+after each answer is passed on, and during the take-over of a dead run's lock too.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from tests.integration.fleet import KWOK, Fleet, Object, gateway, get, pods, until, versions
+from tests.integration.podwatch import PodWatch
+from tests.integration.writes import (
+    AT_ONCE,
+    PATIENT,
+    Record,
+    alone,
+    holder,
+    leave_a_lock,
+    new_values,
+    of_agent,
+    places,
+    record_good,
+    releases,
+    roll_all,
+    running_image,
+    servers,
+)
+from tests.sandbox.kill import MARKER, AfterWrite, processes_with_env_marker, run_and_kill
+from tests.sandbox.paths import CHECKOUT
+from tests.sandbox.proxy import proxied
+from tests.sandbox.proxy.journal import When
+
+Make = Callable[..., Fleet]
+FULL = os.environ.get("AGENTS_TEST_FULL") == "1"
+SEED = int(os.environ.get("AGENTS_TEST_SEED") or random.SystemRandom().randrange(10**6))
+MOMENTS = 10
+_SIDES: tuple[When, When] = ("before", "after")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One agent's kill. `scenario` is the state it starts from: first (nothing), update (a new secret), dead (the same
+    under the lock of a dead run)."""
+
+    scenario: str
+    what: str
+    when: AfterWrite | float
+    agent: str = ""
+
+    @property
+    def fake(self) -> bool:
+        """On a node of KWOK: the probes of so many real pods would keep two cores busy. What a kill can do to a pod
+        that runs is seen on the kubelet all the same, by the writes of an update."""
+        return not FULL and (self.scenario == "first" or not isinstance(self.when, AfterWrite))
+
+
+@dataclass
+class Fates:
+    """What went wrong, in words; and how many were really killed."""
+
+    wrong: list[str] = field(default_factory=list)
+    struck: int = 0
+
+
+def named(kills: Iterable[Kill], prefix: str) -> list[Kill]:
+    """Each with an agent of its own."""
+    out = []
+    for number, kill in enumerate(kills):
+        agent, when = f"{prefix}-{number}", kill.when
+        if isinstance(when, AfterWrite):
+            when = of_agent(when, agent)
+        out.append(replace(kill, agent=agent, when=when))
+    return out
+
+
+def both_sides(place: AfterWrite, number: int) -> Iterator[AfterWrite]:
+    """The kill before and after the answer is passed on; only one of them, in turns, where time is short."""
+    for side in _SIDES if FULL else (_SIDES[number % 2],):
+        yield replace(place, when=side)
+
+
+def kill_and_go_on(kill: Kill, fleet: Fleet, folder: Path) -> tuple[bool, list[str]]:
+    """(whether it was killed, what was wrong). Everything of this kill stays in `folder`, temporary files included."""
+    wrong, temporary = [], folder / "tmp"
+    temporary.mkdir()
+    through_folder = folder / "proxy"
+    through_folder.mkdir()
+    with proxied(through_folder) as through:
+        changed = {**servers(through), "TMPDIR": str(temporary)}
+        environment = fleet.environment(**changed)
+        command = fleet.command("rollout.yml", "-e", f"agent={kill.agent}")
+        end = run_and_kill(command, environment, CHECKOUT, kill.when, through.proxy)
+        if not end.killed and (isinstance(kill.when, AfterWrite) or end.returncode):
+            wrong.append(f"was not killed, but ended with {end.returncode}:\n{end.output[-1500:]}")
+        wrong += [f"survived: {process.command}" for process in end.survivors]
+        wrong += [f"left behind: {path.name}" for path in key_files(temporary)]
+        if end.killed:
+            assert end.mark
+            wrong += [f"followed the kill: {request}" for request in through.proxy.requests_since(end.mark)]
+        again = fleet.rollout(kill.agent, env=changed)
+    if again.rc:
+        wrong.append(f"the same command failed:\n{again.output[-2500:]}")
+    return end.killed, wrong + not_converged(kill.agent, fleet, fake=kill.fake)
+
+
+def key_files(folder: Path) -> list[Path]:
+    """Files with a key or a certificate in them, and any other file of ours: a kubeconfig's parts."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if b"-----BEGIN" in path.read_bytes() or path.parent.name.startswith("agents-")]
+
+
+def not_converged(agent: str, fleet: Fleet, *, fake: bool = False) -> list[str]:
+    """What is not as after a good run, read by other means."""
+    wrong = []
+    if found := holder(agent):
+        wrong.append(f"the lock is held by {found}")
+    there = pods(agent)
+    if len(there) != 1 or there[0]["metadata"].get("deletionTimestamp"):
+        wrong.append(f"{len(there)} pods")
+    elif not fake and (status := gateway(agent, fleet.values(agent)["OPENCLAW_GATEWAY_TOKEN"])) != 200:
+        wrong.append(f"its gateway answers {status} to the token that stands in Vault")
+    if not releases(agent):
+        wrong.append("no release is recorded")
+    return wrong
+
+
+def run_kills(make_fleet: Make, kills: list[Kill], image: str, folder: Path) -> Fates:
+    """All of them, several at a time; then once more the same command for all at once, which has nothing to do."""
+    agents = [kill.agent for kill in kills]
+    started = {kill.agent for kill in kills if kill.scenario != "first"}
+    fake: dict[str, Object] = {kill.agent: KWOK for kill in kills if kill.fake}
+    fleet = make_fleet(*agents, variables={**PATIENT, "agent_image": image}, host_variables=fake, canaries=agents)
+    fates = Fates()
+
+    def one(kill: Kill) -> tuple[Kill, bool, list[str]]:
+        own = folder / kill.agent
+        single = alone(fleet, kill.agent, own / "fleet")
+        if kill.agent in started:
+            new_values(single, kill.agent)
+        if kill.scenario == "dead":
+            leave_a_lock(kill.agent)
+        struck, wrong = kill_and_go_on(kill, single, own)
+        return kill, struck, wrong
+
+    with PodWatch() as watch:
+        if started:
+            roll_all(fleet, sorted(started), folder / "started")
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for kill, struck, wrong in pool.map(one, kills):
+                fates.struck += struck
+                fates.wrong += [f"{kill.agent}, {kill.what}: {words}" for words in wrong]
+        before = versions(*agents)
+        again = fleet.rollout()
+        if again.rc or f"nothing to do for {len(agents)} of" not in again.output:
+            fates.wrong.append(f"the run after it found something to do:\n{again.output[-2500:]}")
+        fates.wrong += [
+            f"written without need: {name}"
+            for name, version in versions(*agents).items()
+            if before.get(name) != version
+        ]
+    # The watch itself must have seen them all, else it proves nothing.
+    fates.wrong += [f"{agent}: no pod was seen" for agent in agents if not watch.seen[agent]]
+    fates.wrong += [
+        f"two pods at a time: {', '.join(names)}"
+        for names in watch.together
+        if names[0].rpartition("-")[0].rpartition("-")[0] in agents
+    ]
+    return fates
+
+
+@pytest.fixture
+def records(make_fleet: Make, tmp_path: Path) -> dict[str, Record]:
+    """The good runs that the kills are made from, by scenario."""
+    fleet, found = make_fleet("morte-boa", variables=PATIENT), {}
+    for scenario in ("first", "update", *(("dead",) if FULL else ())):
+        if scenario != "first":
+            new_values(fleet, "morte-boa")
+        if scenario == "dead":
+            leave_a_lock("morte-boa")
+        found[scenario] = record_good(fleet, "morte-boa", tmp_path / f"record-{scenario}")
+    return found
+
+
+@pytest.mark.usefixtures("fake_nodes")
+def test_killed_after_each_write_and_at_ten_moments(
+    make_fleet: Make, records: dict[str, Record], tmp_path: Path, needs: Callable[..., None]
+) -> None:
+    needs("kubelet", "processes")
+    kills = [
+        Kill(scenario, f"{scenario}: {when.when} the answer to {words}", when)
+        for scenario, record in records.items()
+        for number, (words, place) in enumerate(places(record))
+        for when in both_sides(place, number)
+    ]
+    chance = random.Random(SEED)
+    for number in range(MOMENTS):
+        scenario = ("first", "update")[number % 2]
+        seconds = round(chance.uniform(0.5, 0.8 * records[scenario].seconds), 3)
+        kills.append(Kill(scenario, f"{scenario}: after {seconds} s (AGENTS_TEST_SEED={SEED})", seconds))
+    print(f"{len(kills)} kills, AGENTS_TEST_SEED={SEED}")
+    begun = time.monotonic()
+    fates = run_kills(make_fleet, named(kills, "morte"), running_image("morte-boa"), tmp_path)
+    print(f"{fates.struck} of {len(kills)} were killed, in {time.monotonic() - begun:.0f} s")
+    assert not fates.wrong, f"AGENTS_TEST_SEED={SEED}\n" + "\n".join(fates.wrong)
+    # A moment may lie after the end of a run that was quicker than the recorded one.
+    assert fates.struck >= len(kills) - MOMENTS // 2
+
+
+def test_no_key_of_an_inline_kubeconfig_is_left(make_fleet: Make, tmp_path: Path, needs: Callable[..., None]) -> None:
+    """The administrator's kubeconfig has certificate and key in it; so it goes to the API server itself."""
+    needs("admin", "processes")
+    agent, kubeconfig, marker = "morte-chave", os.environ["AGENTS_SANDBOX_ADMIN_KUBECONFIG"], uuid.uuid4().hex
+    assert "client-key-data" in Path(kubeconfig).read_text()
+    fleet = make_fleet(agent, variables=PATIENT)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    environment = fleet.environment(KUBECONFIG=kubeconfig, TMPDIR=str(temporary))
+    command = fleet.command("rollout.yml", "-e", f"agent={agent}")
+    with (tmp_path / "output").open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=CHECKOUT, env={**environment, MARKER: marker}, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        until(lambda: get("deployment", agent), "the Deployment", 60)
+        assert list(temporary.glob("agents-*")), "the run keeps its files elsewhere"
+        assert not key_files(temporary), "a kill at this moment would leave a key"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    until(lambda: not processes_with_env_marker(marker), "nothing of it lives on", 5)
+    assert not key_files(temporary)
+    fleet.rollout(agent, env={"KUBECONFIG": kubeconfig, "TMPDIR": str(temporary)}).ok()
+    assert not key_files(temporary)
+    assert not not_converged(agent, fleet)

@@ -1,0 +1,53 @@
+"""The real image with the fleet's real options: it runs, keeps its memory, and is left alone when nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.integration.fleet import CHECKOUT, Fleet, Run, gateway, get, kubectl, pods, until
+
+Make = Callable[..., Fleet]
+NAME = "imagem-real"
+MEMORY = "/root/.openclaw/workspace/MEMORY.md"
+INVENTORIES = ("-i", str(CHECKOUT / "inventories/bots"), "-i", str(CHECKOUT / "inventories/sandbox"))
+
+
+def _in_pod(script: str, stdin: str = "") -> str:
+    pod = next(one for one in pods(NAME) if not one["metadata"].get("deletionTimestamp"))
+    words = ("exec", "-i", "-n", "bots", pod["metadata"]["name"], "-c", "openclaw", "--", "sh", "-c", script)
+    return kubectl(*words, stdin=stdin)
+
+
+def test_the_real_gateway_runs_and_remembers(make_fleet: Make, needs: Callable[..., None]) -> None:
+    needs("kubelet", "real-image")
+    fleet = make_fleet(NAME, base={}, host_variables={NAME: {"agent_volume_size": "10Gi"}})
+
+    def play(playbook: str, *words: str) -> Run:
+        return fleet.play(playbook, *INVENTORIES, "-e", f"agent={NAME}", *words)
+
+    first = play("rollout.yml").ok()
+    assert first.changed(NAME)
+    token = fleet.values(NAME)["OPENCLAW_GATEWAY_TOKEN"]
+    assert gateway(NAME, token) == 200
+    assert gateway(NAME, token + "x") == 401
+    live = get("deployment", NAME)
+    assert live
+    image = live["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert "/openclaw-agent@sha256:" in image
+
+    _in_pod(f"mkdir -p $(dirname {MEMORY}) && cat >> {MEMORY}", stdin="Lembre-se do pão.\n")
+    born = pods(NAME)[0]["metadata"]["uid"]
+    restart = play("playbooks/restart.yml", "-e", "restart_id=padaria-1").ok()
+    assert restart.changed(NAME)
+    until(lambda: [pod["metadata"]["uid"] for pod in pods(NAME)] != [born] and len(pods(NAME)) == 1, "one new pod")
+    reborn = pods(NAME)[0]["metadata"]["uid"]
+    assert _in_pod(f"cat {MEMORY}") == "Lembre-se do pão.\n"
+    assert gateway(NAME, token) == 200
+
+    # A retried job restarts nothing, and a rollout after a restart finds nothing to do.
+    again = play("playbooks/restart.yml", "-e", "restart_id=padaria-1").ok()
+    assert not again.changed(NAME)
+    assert f"nothing to do for {NAME}" in again.output
+    second = play("rollout.yml").ok()
+    assert not second.changed(NAME)
+    assert [pod["metadata"]["uid"] for pod in pods(NAME)] == [reborn]

@@ -1,0 +1,108 @@
+"""The writes of a recorded good rollout, as places for faults: a write that is new in the code cannot be forgotten."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.integration.fleet import NAMESPACE, Fleet, get, kubectl
+from tests.sandbox.kill import AfterWrite
+from tests.sandbox.proxy import Request, Through, proxied
+
+#: So many rollouts at a time: two cores are busy with them, and pods that start slowly are not the fault looked for.
+AT_ONCE = 4
+PATIENT = {
+    "agent_secret_refresh": "1h",
+    "agent_sync_timeout": 120,
+    "agent_startup_seconds": 120,
+    "agent_timeout": 240,
+}
+#: In the path of the list that a first lease is posted to, and of each lease.
+LEASE = "/leases"
+NO_LEASE = rf"^(?!.*{LEASE})"
+#: Stands for the agent's name in a place that was recorded with another agent.
+_AGENT = "AGENT"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A good run: its writes in order, and how long it took in seconds."""
+
+    agent: str
+    writes: list[Request]
+    seconds: float
+
+
+def servers(through: Through) -> dict[str, str]:
+    """Where the proxy's clients go."""
+    return {name: through.environment[name] for name in ("KUBECONFIG", "VAULT_ADDR")}
+
+
+def record_good(fleet: Fleet, agent: str, folder: Path) -> Record:
+    folder.mkdir()
+    with proxied(folder) as through:
+        run = fleet.rollout(agent, env=servers(through)).ok()
+        return Record(agent, through.proxy.writes(), run.seconds)
+
+
+def places(record: Record) -> Iterator[tuple[str, AfterWrite]]:
+    """(words, place) for each write of the run. Renewals of the lock come by the clock, so they are no places."""
+    others = [write for write in record.writes if LEASE not in write.path]
+    assert LEASE in record.writes[0].path, "a rollout begins with its lock"
+    assert LEASE in record.writes[-1].path, "a rollout ends with releasing its lock"
+    yield "the lock", AfterWrite(1)
+    for number, write in enumerate(others, 1):
+        yield f"{write.method} {write.path.split('/')[-2]}", AfterWrite(number, path=NO_LEASE)
+    last = re.escape(others[-1].path).replace(re.escape(record.agent), _AGENT)
+    yield "the lock's release", AfterWrite(1, path=LEASE, start=last)
+
+
+def of_agent(place: AfterWrite, agent: str) -> AfterWrite:
+    """The same place in the run of another agent."""
+    return replace(place, start=place.start.replace(_AGENT, agent))
+
+
+def alone(fleet: Fleet, agent: str, folder: Path) -> Fleet:
+    """One agent as the only one of an inventory: runs at the same time share no files."""
+    folder.mkdir(parents=True)
+    return Fleet(folder, [agent], dict(fleet.variables), dict(fleet.host_variables))
+
+
+def roll_all(fleet: Fleet, agents: list[str], folder: Path) -> None:
+    """A good rollout of them in one run."""
+    folder.mkdir()
+    together = Fleet(folder, agents, dict(fleet.variables), dict(fleet.host_variables), canaries=agents)
+    together.rollout("", "--forks", str(AT_ONCE)).ok()
+
+
+def running_image(agent: str) -> str:
+    """By its digest: a tag may move while a long test runs."""
+    live = get("deployment", agent)
+    assert live
+    return str(live["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def new_values(fleet: Fleet, agent: str) -> None:
+    """A hand edit in Vault: the next rollout has something to do."""
+    fleet.put(agent, {**fleet.values(agent), "OPENCLAW_GATEWAY_TOKEN": f"new-token-for-{agent}"})
+
+
+def leave_a_lock(agent: str) -> None:
+    """As a run that was killed leaves it."""
+    patch = json.dumps({"spec": {"holderIdentity": "dead@elsewhere #00000000"}})
+    kubectl("patch", "lease", f"fleet-{agent}", "-n", NAMESPACE, "--type=merge", "-p", patch)
+
+
+def holder(agent: str) -> str:
+    """Who holds the agent's lock; '' when it is free."""
+    lease = get("lease", f"fleet-{agent}")
+    return str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
+
+
+def releases(agent: str) -> list[str]:
+    """The ids of the agent's recorded releases."""
+    kept = get("configmap", f"{agent}-releases")
+    return [entry["id"] for entry in json.loads(kept["data"]["releases.json"])] if kept else []
