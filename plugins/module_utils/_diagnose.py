@@ -14,9 +14,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Ag
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._pods import container_statuses
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import CLAIM, EVENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._scrub import Scrubber
-from ansible_collections.digitalsys.agents.plugins.module_utils._verdict import container_statuses
 from ansible_collections.digitalsys.agents.plugins.module_utils._wait import Waited
 
 Object = dict[str, Any]

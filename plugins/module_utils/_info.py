@@ -14,6 +14,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kub
 from ansible_collections.digitalsys.agents.plugins.module_utils._lease import held_for, shown_holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import check_agent_name, check_namespace
+from ansible_collections.digitalsys.agents.plugins.module_utils._pods import condition, gateway_status, waits_for
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import (
     CLAIM,
     CONFIG_MAP,
@@ -22,7 +23,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._resources impor
     LEASE,
     POD,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._verdict import condition, gateway_status, waits_for
 
 Object = dict[str, Any]
 _COLUMNS = ("agent", "health", "image", "secret", "volume", "restarts", "release", "lock")

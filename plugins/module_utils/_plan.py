@@ -21,9 +21,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._manifests impor
     seed_text,
     supporting,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._pods import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import CLAIM, DEPLOYMENT, NETWORK_POLICY
 from ansible_collections.digitalsys.agents.plugins.module_utils._secret import UNPROVED
-from ansible_collections.digitalsys.agents.plugins.module_utils._verdict import condition
 
 Object = dict[str, Any]
 _RELOADER = ("reloader.stakater.com/", "secret.reloader.stakater.com/", "configmap.reloader.stakater.com/")

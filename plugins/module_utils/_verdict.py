@@ -6,11 +6,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._names import CONTAINER, FIELD_MANAGER
+from ansible_collections.digitalsys.agents.plugins.module_utils._pods import (
+    Object,
+    bare,
+    condition,
+    container_statuses,
+    ended,
+    gateway_status,
+    lacks_its_volumes,
+    last_manager,
+    template_of,
+    waiting_message,
+    waits_for,
+)
 
-Object = dict[str, Any]
 DONE, FAILED, WAITING = "done", "failed", "waiting"
 BAD_CONFIGURATION = 78
 MOUNT_SECONDS = 360
@@ -75,27 +85,13 @@ class Verdict:
     pod: str = ""
 
 
-def template_of(replica_set: Object) -> Object:
-    """Its pod template without the hash label that the controller adds: comparable with a Deployment's."""
-    template = replica_set["spec"]["template"]
-    labels = {
-        key: value for key, value in (template["metadata"].get("labels") or {}).items() if key != "pod-template-hash"
-    }
-    return {**template, "metadata": {**template["metadata"], "labels": labels}}
-
-
 def new_replica_set(observed: Observed, wanted: Wanted) -> Object | None:
     """W5: owned by our Deployment, with exactly our template."""
     for one in observed.replica_sets:
         owners = one["metadata"].get("ownerReferences") or []
-        if any(owner["uid"] == wanted.uid for owner in owners) and _plain(template_of(one)) == _plain(wanted.template):
+        if any(owner["uid"] == wanted.uid for owner in owners) and bare(template_of(one)) == bare(wanted.template):
             return one
     return None
-
-
-def _plain(template: Object) -> Object:
-    meta = {key: value for key, value in template["metadata"].items() if value}
-    return {**template, "metadata": {key: value for key, value in meta.items() if key != "creationTimestamp"}}
 
 
 def pods_of(observed: Observed, replica_set: Object | None) -> tuple[list[Object], list[Object]]:
@@ -113,31 +109,12 @@ def pods_of(observed: Observed, replica_set: Object | None) -> tuple[list[Object
     ]
 
 
-def condition(live: Object, kind: str) -> Object:
-    return next((one for one in (live.get("status") or {}).get("conditions") or [] if one.get("type") == kind), {})
-
-
-def container_statuses(pod: Object, *, init: bool = False) -> list[Object]:
-    return (pod.get("status") or {}).get("initContainerStatuses" if init else "containerStatuses") or []
-
-
-def gateway_status(pod: Object) -> Object:
-    return next((one for one in container_statuses(pod) if one["name"] == CONTAINER), {})
-
-
-def ended(status: Object) -> int:
-    """How often the container ended: its restarts, and the end that it has not been restarted from."""
-    state = status.get("state") or {}
-    waiting = (state.get("waiting") or {}).get("reason", "")
-    return int(status.get("restartCount") or 0) + (1 if "terminated" in state or waiting == "CrashLoopBackOff" else 0)
-
-
 def judge(wanted: Wanted, observed: Observed, memory: Memory, schedule_grace: float) -> tuple[Verdict, Memory]:
     """The verdict, and what to remember for the next one."""
     live = observed.deployment
     if live is None or live["metadata"]["uid"] != wanted.uid:
         return Verdict(FAILED, "the Deployment was replaced or deleted by someone else", "changed"), memory
-    if live["spec"].get("replicas") != wanted.replicas or _plain(live["spec"]["template"]) != _plain(wanted.template):
+    if live["spec"].get("replicas") != wanted.replicas or bare(live["spec"]["template"]) != bare(wanted.template):
         return Verdict(FAILED, f"the Deployment was changed meanwhile by {last_manager(live)}", "changed"), memory
     if live["spec"].get("paused"):
         return Verdict(
@@ -160,15 +137,6 @@ def judge(wanted: Wanted, observed: Observed, memory: Memory, schedule_grace: fl
     return progress, memory
 
 
-def last_manager(live: Object) -> str:
-    entries = [entry for entry in live["metadata"].get("managedFields") or [] if entry.get("subresource") != "status"]
-    # Times are whole seconds: of several managers in one, it was not us.
-    newest: Object = max(
-        entries, key=lambda one: (one.get("time") or "", FIELD_MANAGER not in one.get("manager", "")), default={}
-    )
-    return str(newest.get("manager") or "someone else")
-
-
 def _remember(memory: Memory, observed: Observed, live: Object, new: list[Object], old: list[Object]) -> Memory:
     """What is still so keeps its first moment; what is over is forgotten."""
     names = {f"terminating {pod['metadata']['uid']}" for pod in old if pod["metadata"].get("deletionTimestamp")}
@@ -179,7 +147,7 @@ def _remember(memory: Memory, observed: Observed, live: Object, new: list[Object
         uid = pod["metadata"]["uid"]
         if condition(pod, "PodScheduled").get("status") == "False":
             names.add(f"unschedulable {uid}")
-        elif _lacks_its_volumes(pod):
+        elif lacks_its_volumes(pod):
             names.add(f"creating {uid}")
         reason = waits_for(pod)
         last, count = pulls.get(uid, ("", 0))
@@ -196,34 +164,6 @@ def _remember(memory: Memory, observed: Observed, live: Object, new: list[Object
     return replace(
         memory, before=before, since={name: memory.since.get(name, observed.now) for name in names}, pulls=pulls
     )
-
-
-def _lacks_its_volumes(pod: Object) -> bool:
-    """Nothing of it has begun. The kubelet makes the sandbox after the volumes; a slow pull comes after both."""
-    if condition(pod, "PodReadyToStartContainers").get("status") == "True":
-        return False
-    states = [status.get("state") or {} for status in container_statuses(pod, init=True) + container_statuses(pod)]
-    # With an init container the kubelet says PodInitializing of all of them, from the beginning.
-    return all(
-        (state.get("waiting") or {}).get("reason") in ("ContainerCreating", "PodInitializing") for state in states
-    )
-
-
-def waits_for(pod: Object) -> str:
-    """Why its first container that does not run yet waits; '' where that is only its turn."""
-    for status in container_statuses(pod, init=True) + container_statuses(pod):
-        reason = ((status.get("state") or {}).get("waiting") or {}).get("reason", "")
-        if reason and reason != "PodInitializing":
-            return str(reason)
-    return ""
-
-
-def _waiting_message(pod: Object) -> str:
-    for status in container_statuses(pod, init=True) + container_statuses(pod):
-        message = ((status.get("state") or {}).get("waiting") or {}).get("message", "")
-        if message:
-            return str(message)
-    return ""
 
 
 def _quota(live: Object, memory: Memory, now: float) -> Verdict | None:
@@ -261,7 +201,7 @@ def _old_pod_failure(old: list[Object], memory: Memory, now: float) -> Verdict |
 def _pod_failure(pod: Object, observed: Observed, memory: Memory, schedule_grace: float) -> Verdict | None:
     """First cause in the order image, configuration, schedule, volume, crash."""
     name, uid, reason = pod["metadata"]["name"], pod["metadata"]["uid"], waits_for(pod)
-    message = _waiting_message(pod)
+    message = waiting_message(pod)
     if reason in _IMAGE_ERRORS_FINAL:
         return Verdict(FAILED, f"{reason}: {message}", "image", name)
     if reason in _PULL_ERRORS and ("not found" in message or memory.pulls.get(uid, ("", 0))[1] >= 2):

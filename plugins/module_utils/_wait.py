@@ -12,17 +12,16 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Ag
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import CONTAINER
+from ansible_collections.digitalsys.agents.plugins.module_utils._pods import Object, gateway_status
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import DEPLOYMENT, POD, REPLICA_SET
 from ansible_collections.digitalsys.agents.plugins.module_utils._verdict import (
     FAILED,
     WAITING,
     Exit,
     Memory,
-    Object,
     Observed,
     Verdict,
     Wanted,
-    gateway_status,
     judge,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._watching import Selection, Watching
