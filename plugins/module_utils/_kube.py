@@ -9,6 +9,8 @@ Every answer is read to its end (an unread one costs a TLS handshake for the nex
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,8 +51,13 @@ class Kube:
             context.secrets.add(str(token).removeprefix("Bearer "))
         self._client = DynamicClient(self._api, discoverer=lambda client, cache: None)
         self._progress = context.progress
+        self._broken = -math.inf
         self.host = config.host
         self.retries = 0
+
+    def broke(self) -> None:
+        """A connection to the server broke just now: here, or in the hands of whoever follows a watch."""
+        self._broken = time.monotonic()
 
     def request(
         self,
@@ -80,15 +87,17 @@ class Kube:
                 )
                 return json.loads(answer.data) if answer.data else {}
             except ApiException as error:
-                if not retry or not error.status or not is_retryable(error.status, status_of(error.body)):
-                    if error.status:
-                        raise refusal(method, path, error.status, error.body) from None
+                if not error.status:
                     problem = _transport_words(error)
-                else:
+                    self.broke()
+                elif retry and is_retryable(error.status, status_of(error.body), time.monotonic() - self._broken):
                     problem = f"HTTP {error.status}"
                     budget.asked_pause = _retry_after(error)
+                else:
+                    raise refusal(method, path, error.status, error.body) from None
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 problem = _transport_words(error)
+                self.broke()
             if attempt == 0 and retry:
                 self._progress(
                     f"the API server did not take a request ({problem}); trying again for {budget.seconds:.0f} s"

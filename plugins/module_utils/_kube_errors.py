@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -13,6 +14,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._errors import A
 
 _MANAGER = re.compile(r'conflict with "([^"]+)"')
 RETRYABLE = frozenset((408, 429, 500, 502, 503, 504))
+#: For so many seconds after a connection broke, an API server may be one that has just started: it answers before it
+#: has loaded the roles and service accounts, and refuses what it will allow a moment later.
+SETTLING_SECONDS = 10.0
 
 
 def status_of(body: Any) -> dict[str, Any]:
@@ -24,7 +28,10 @@ def status_of(body: Any) -> dict[str, Any]:
     return status if isinstance(status, dict) else {}
 
 
-def is_retryable(code: int, status: dict[str, Any]) -> bool:
+def is_retryable(code: int, status: dict[str, Any], since_broken: float = math.inf) -> bool:
+    """since_broken: seconds since a connection to this server broke."""
+    if code in (401, 403) and since_broken < SETTLING_SECONDS:
+        return True
     # A schema error of an apply is dressed as a 500; trying again would only delay the answer.
     return code in RETRYABLE and "failed to create typed patch object" not in status.get("message", "")
 

@@ -109,6 +109,7 @@ class Watching:
                         self._keep(selection.kind, kind_of_event, item)
             except (urllib3.exceptions.HTTPError, ApiException, OSError, ValueError, AttributeError):
                 version = ""
+                self._kube.broke()
             if self._stopped.is_set():
                 return
             if not version or time.monotonic() - opened < 1:

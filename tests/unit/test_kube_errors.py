@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube_errors import (
+    SETTLING_SECONDS,
     conflicting_managers,
     is_retryable,
     refusal,
@@ -32,6 +33,13 @@ def test_a_passing_fault_is_tried_again(code: int) -> None:
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 409, 410, 413, 415, 422])
 def test_a_refusal_is_not_tried_again(code: int) -> None:
     assert not is_retryable(code, {})
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_server_that_was_away_a_moment_ago_may_refuse_what_it_has_not_loaded_yet(code: int) -> None:
+    assert is_retryable(code, {}, since_broken=SETTLING_SECONDS - 1)
+    assert not is_retryable(code, {}, since_broken=SETTLING_SECONDS + 1)
+    assert not is_retryable(404, {}, since_broken=0)
 
 
 def test_a_schema_error_dressed_as_a_500_is_not_tried_again() -> None:
