@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,6 @@ PATIENT = {
 }
 #: In the path of the list that a first lease is posted to, and of each lease.
 LEASE = "/leases"
-NO_LEASE = rf"^(?!.*{LEASE})"
 #: Stands for the agent's name in a place that was recorded with another agent.
 _AGENT = "AGENT"
 
@@ -49,15 +49,27 @@ def record_good(fleet: Fleet, agent: str, folder: Path) -> Record:
 
 
 def places(record: Record) -> Iterator[tuple[str, AfterWrite]]:
-    """(words, place) for each write of the run. Renewals of the lock come by the clock, so they are no places."""
+    """(words, place) for each write of the run. Renewals of the lock come by the clock, so they are no places.
+
+    A place is the n-th write to objects of its kind, not of the run: how many writes of others come before it is not
+    ours to say (a Secret that ESO brought in time need not be asked for).
+    """
     others = [write for write in record.writes if LEASE not in write.path]
     assert LEASE in record.writes[0].path, "a rollout begins with its lock"
     assert LEASE in record.writes[-1].path, "a rollout ends with releasing its lock"
     yield "the lock", AfterWrite(1)
-    for number, write in enumerate(others, 1):
-        yield f"{write.method} {write.path.split('/')[-2]}", AfterWrite(number, path=NO_LEASE)
+    counted = Counter[str]()
+    for write in others:
+        kind = write.path.split("/")[-2]
+        counted[kind] += 1
+        yield f"{write.method} {kind}, {counted[kind]}", AfterWrite(counted[kind], path=f"/{kind}/")
     last = re.escape(others[-1].path).replace(re.escape(record.agent), _AGENT)
     yield "the lock's release", AfterWrite(1, path=LEASE, start=last)
+
+
+def came(place: AfterWrite, writes: list[Request]) -> bool:
+    """Whether the run had this write at all."""
+    return sum(re.search(place.path, write.target) is not None for write in writes) >= place.n
 
 
 def of_agent(place: AfterWrite, agent: str) -> AfterWrite:
