@@ -22,7 +22,9 @@ def docs() -> str:
         root = Path(temporary)
         collection = copy_collection(root)
         copy_dependencies(root)
-        env = environment(ANSIBLE_COLLECTIONS_PATH=str(root))
+        # Not those of .venv: antsibull-docs takes the path that comes first in the alphabet, and copies nothing of a
+        # folder that git ignores.
+        env = environment(ANSIBLE_COLLECTIONS_PATH=str(root), ANSIBLE_COLLECTIONS_SCAN_SYS_PATH="false")
         options = ("--plugin-docs", "--skip-rstcheck", "--validate-collection-refs", "dependent")
         output = run("antsibull-docs", "lint-collection-docs", *options, collection, cwd=collection, env=env)
     if output.strip():
