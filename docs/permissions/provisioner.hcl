@@ -6,6 +6,10 @@ path "kv/data/agents/*" {
 path "kv/metadata/agents/*" {
   capabilities = ["read"]
 }
+# The place of the journal of rotations, with its settings.
+path "kv/metadata/agents-rotation/*" {
+  capabilities = ["create", "read", "update"]
+}
 path "sys/policies/acl/agents-*" {
   capabilities = ["create", "read", "update"]
 }

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._access import provide
+from ansible_collections.digitalsys.agents.plugins.module_utils._access import provide_or_renew
 from ansible_collections.digitalsys.agents.plugins.module_utils._spec import ACCESS_MODULE
 from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process import OperationAction
 
 
 class ActionModule(OperationAction):
-    operation = staticmethod(provide)
+    operation = staticmethod(provide_or_renew)
     spec = ACCESS_MODULE

@@ -42,6 +42,10 @@ options:
     description: Path of the agent's values below O(vault_mount), without C(data/). Not set, it is C(agents/) and the
       agent's name.
     type: str
+"""
+
+    APPROLE = r"""
+options:
   approle_mount:
     description: Mount of the AppRole method that the External Secrets Operator logs in by.
     type: str

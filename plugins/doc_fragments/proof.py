@@ -14,19 +14,12 @@ options:
       - What proves that the new pod works, once Kubernetes says that it is available.
       - V(probe) asks the gateway itself, through the API server's port-forward. It must take the agent's token and
         refuse a wrong one. Needs the permission to create C(pods/portforward) and the key C(OPENCLAW_GATEWAY_TOKEN).
+      - V(exec) does what V(probe) does, and after a rotation also asks the pod for proof that it has each new value,
+        by a keyed hash that does not tell the value. Needs the permission to create C(pods/exec).
       - V(ready) is content with the pod's readiness. For clusters where no port-forward is possible.
     type: str
-    choices: [probe, ready]
+    choices: [probe, ready, exec]
     default: probe
-  secret_proof:
-    description:
-      - What the Secret of the agent is compared with, before a pod may start with it.
-      - V(vault) compares it byte for byte with what Vault has, and stamps the pod with that version. It waits for the
-        External Secrets Operator where the Secret is behind. Needs credentials for Vault.
-      - V(none) only looks whether all of O(required_keys) are there. The pod is stamped V(unproved).
-    type: str
-    choices: [vault, none]
-    default: vault
   sync_timeout:
     description: Seconds to wait until the External Secrets Operator has copied Vault's values.
     type: int
@@ -44,4 +37,17 @@ options:
       - Going back to the last good release has as long again.
     type: int
     default: 1500
+"""
+
+    SECRET = r"""
+options:
+  secret_proof:
+    description:
+      - What the Secret of the agent is compared with, before a pod may start with it.
+      - V(vault) compares it byte for byte with what Vault has, and stamps the pod with that version. It waits for the
+        External Secrets Operator where the Secret is behind. Needs credentials for Vault.
+      - V(none) only looks whether all of O(required_keys) are there. The pod is stamped V(unproved).
+    type: str
+    choices: [vault, none]
+    default: vault
 """

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -19,8 +19,9 @@ CANARY = "canary"
 PREFIX = "agent_"
 #: Variables of a run, of provision alone, and of the role's own results: no options of the plan's agents.
 _BESIDES = (
-    *("run", "result", "status", "operation", "run_image", "run_tag", "restart_id", "holder"),
-    *("force_unlock", "override_freeze", "generated_keys", "secret_id_ttl", "token_ttl"),
+    *("run", "result", "status", "status_secrets", "operation", "run_image", "run_tag", "restart_id", "holder"),
+    *("force_unlock", "override_freeze", "secret_id_ttl", "token_ttl"),
+    *("secrets_keys", "secrets_new_value", "secrets_rotation_id", "secrets_abort", "secrets_result"),
 )
 _OPTIONS = tuple(option for option in OF_AN_AGENT if option != "name")
 _KNOWN = frozenset((*_OPTIONS, *_BESIDES))
@@ -88,8 +89,9 @@ def _refuse_what_the_inventory_does_not_say(context: Any, own: Mapping[str, Any]
 
 
 @pass_context
-def agent_options(context: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
+def agent_options(context: Any, variables: Mapping[str, Any], only: Collection[str] = _OPTIONS) -> dict[str, Any]:
     """A host's options for our modules: each inventory variable agent_<option> that is set, without the prefix.
+    only: names of the options that are wanted.
 
     An agent is an inventory host: the plan sees all of them at once, and of another host only what the inventory and
     the command line say. A value from a play or a role's parameters would be missed silently, so it is refused.
@@ -104,7 +106,7 @@ def agent_options(context: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
             raise AnsibleFilterError(
                 f"{name} is no variable of an agent" + (f"; was {meant[0]} meant?" if meant else "")
             )
-    found = {option: variables[PREFIX + option] for option in _OPTIONS if PREFIX + option in variables}
+    found = {option: variables[PREFIX + option] for option in only if PREFIX + option in variables}
     return {option: value for option, value in found.items() if value is not None}
 
 

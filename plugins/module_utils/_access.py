@@ -8,17 +8,18 @@ Made so that it can be killed anywhere and run again: what is there and works is
 
 from __future__ import annotations
 
-import base64
 import re
-import secrets as random_secrets
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _names
+from ansible_collections.digitalsys.agents.plugins.module_utils import _journal, _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import check_key, check_mount, check_vault_path
+from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._keys import generate, generated_keys, of_options
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry, require_kv2
 from ansible_collections.digitalsys.agents.plugins.module_utils._lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import check_agent_name, check_namespace
@@ -28,7 +29,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._preflight impor
     require_not_frozen,
     require_permissions,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._renew import renew
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import NAMESPACE, SECRET
+from ansible_collections.digitalsys.agents.plugins.module_utils._secret_id import METADATA, access_secret, read_access
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
 
 Object = dict[str, Any]
@@ -62,8 +65,9 @@ def _checked(params: Params) -> tuple[str, str, str]:
     for option in ("secret_id_ttl", "token_ttl"):
         if not _TTL.match(params[option]):
             raise AgentError("invalid", f"{option}: {params[option][:80]!r} is not allowed")
-    for key in (*params["required_keys"], *params["generated_keys"]):
+    for key in params["required_keys"]:
         check_key(key)
+    of_options(params["key_policy"])
     return agent, namespace, path
 
 
@@ -75,14 +79,14 @@ class _Access:
         self.agent, self.namespace, self.path = _checked(params)
         self.mount, self.approle = params["vault_mount"], params["approle_mount"]
         self.changes: list[str] = []
-        self.may_write: Callable[[], None] = lambda: None
+        self.writer = Writer(kube, take_ownership=True, progress=context.progress)
 
     def change(self, words: str) -> bool:
         """True when it is to be done for real."""
         self.changes.append(words)
         self.context.progress(f"{self.agent}: {words}" + (" (would)" if self.context.check_mode else ""))
         if not self.context.check_mode:
-            self.may_write()
+            self.writer.may_write()
         return not self.context.check_mode
 
     def namespace_exists(self) -> bool:
@@ -104,20 +108,25 @@ class _Access:
 
     def values(self) -> list[str]:
         """Generated keys that are missing are made; the names of those that only a person can supply."""
-        if not self.vault.is_kv2(self.mount):
-            raise AgentError(
-                "vault",
-                f"mount {self.mount} is not a KV engine of version 2",
-                "vault secrets enable -version=2 -path=kv kv, or set agent_vault_mount.",
-            )
-        found = self.vault.read(self.mount, self.path)
-        values, version = found or ({}, self.vault.last_version(self.mount, self.path))
-        new = [key for key in self.params["generated_keys"] if not values.get(key)]
+        require_kv2(self.vault, self.mount)
+        entry = Entry(self.vault, self.mount, self.path)
+        found = entry.read()
+        values, version = found or ({}, entry.metadata().last)
+        policies = of_options(self.params["key_policy"])
+        new = [key for key in generated_keys(policies) if not values.get(key)]
         if new and self.change(f"Vault's {self.mount}/{self.path}: {', '.join(new)} generated"):
             # A whole write under check-and-set: whoever wrote meanwhile is not overwritten, the run is simply repeated.
-            values = {**values, **{key: random_secrets.token_urlsafe(32) for key in new}}
-            self.vault.write(self.mount, self.path, values, expected_version=version)
+            values = {**values, **{key: generate(policies[key]) for key in new}}
+            entry.write(values, expected_version=version)
         return [key for key in self.params["required_keys"] if not values.get(key) and key not in new]
+
+    def journal(self) -> None:
+        """Where rotations keep what they are about to do: short, and only ever written under check-and-set."""
+        where = _journal.entry(self.vault, self.mount, self.agent)
+        found = where.metadata()
+        as_wanted = found.max_versions == _journal.MAX_VERSIONS and found.cas_required
+        if not as_wanted and self.change(f"journal of rotations at {where} made"):
+            where.settle(max_versions=_journal.MAX_VERSIONS, cas_required=True)
 
     def policy(self) -> None:
         name, wanted = _names.vault_policy(self.agent), policy_text(self.mount, self.path)
@@ -140,42 +149,26 @@ class _Access:
                 f"Secret {name} is there, but was not made by this collection",
                 "Adopting is an operation of its own.",
             )
-        data = {key: base64.b64decode(value).decode() for key, value in ((live or {}).get("data") or {}).items()}
-        self.context.secrets.update(data.values())
+        access = read_access(live or {"metadata": {}}, self.context)
         role_id = self.vault.role_id(self.approle, role) if self.vault.role(self.approle, role) else ""
-        if (
-            role_id
-            and data.get("role-id") == role_id
-            and data.get("secret-id")
-            and self.vault.logs_in(self.approle, role_id, data["secret-id"])
-        ):
+        same_role = role_id and access.role_id == role_id
+        if same_role and access.secret_id and self.vault.logs_in(self.approle, role_id, access.secret_id):
             return
         if self.change(f"a new SecretID for {role} in Secret {name}"):
-            secret_id, accessor = self.vault.new_secret_id(self.approle, role)
-            self.kube.apply(
-                _secret(
-                    self.agent, self.namespace, role_id or self.vault.role_id(self.approle, role), secret_id, accessor
-                ),
-                force=True,
-            )
+            secret_id, accessor = self.vault.new_secret_id(self.approle, role, METADATA)
+            role_id = role_id or self.vault.role_id(self.approle, role)
+            # What a renewal that is open has noted stays: it will go on with this SecretID.
+            access = replace(access, role_id=role_id, secret_id=secret_id, accessor=accessor)
+            self.writer.apply(access_secret(self.agent, self.namespace, access), live)
+
+    def raise_fence(self) -> None:
+        """After a take-over: a run that is thought dead and may still write must meet our mark first."""
+        self.writer.raise_fence(self.kube.get(SECRET, self.namespace, _names.approle_secret(self.agent)))
 
 
-def _secret(agent: str, namespace: str, role_id: str, secret_id: str, accessor: str) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "Opaque",
-        "metadata": {
-            "name": _names.approle_secret(agent),
-            "namespace": namespace,
-            "labels": _names.labels(agent),
-            "annotations": {_names.ACCESSOR: accessor},
-        },
-        "data": {
-            key: base64.b64encode(value.encode()).decode()
-            for key, value in (("role-id", role_id), ("secret-id", secret_id))
-        },
-    }
+def provide_or_renew(params: Params, context: Context) -> Result:
+    """The operation that the option secret_id names."""
+    return renew(params, context) if params["secret_id"] == "renew" else provide(params, context)
 
 
 def provide(params: Params, context: Context) -> Result:
@@ -197,7 +190,9 @@ def provide(params: Params, context: Context) -> Result:
             with Lock(
                 kube, access.namespace, access.agent, holder(params, context), context, force=params["force_unlock"]
             ) as lock:
-                access.may_write = lock.require
+                access.writer.may_write, access.writer.fence = lock.require, lock.fence
+                if lock.taken_over_from:
+                    access.raise_fence()
                 missing = _steps(access, there)
     finally:
         kube.close()
@@ -221,6 +216,7 @@ def provide(params: Params, context: Context) -> Result:
 
 def _steps(access: _Access, there: bool) -> list[str]:
     missing = access.values()
+    access.journal()
     access.policy()
     access.role()
     access.secret_id(there)

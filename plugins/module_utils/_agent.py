@@ -31,16 +31,24 @@ _CLASS = re.compile(r"\A[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?\Z")
 
 
 @dataclass(frozen=True)
-class Agent:
-    """Checked and in one spelling: quantities as the API server writes them, numbers in env as text."""
+class Home:
+    """Where an agent lives, and where its secret stands: all that is needed of one whose content does not change."""
 
     name: str
     namespace: str
+    required_keys: list[str]
+    vault_mount: str
+    vault_path: str
+
+
+@dataclass(frozen=True)
+class Agent(Home):
+    """Checked and in one spelling: quantities as the API server writes them, numbers in env as text."""
+
     image: _image.Image
     command: list[str]
     args: list[str]
     env: dict[str, str]
-    required_keys: list[str]
     config_seed: dict[str, Any]
     plugins: list[str]
     volume_size: str
@@ -58,8 +66,6 @@ class Agent:
     startup_seconds: int
     stability_seconds: int
     vault_server: str
-    vault_mount: str
-    vault_path: str
     approle_mount: str
     approle_role_id: str
     secret_refresh: str
@@ -112,9 +118,21 @@ def _seconds(params: Mapping[str, Any], option: str) -> int:
     return value
 
 
+def home(params: Mapping[str, Any]) -> Home:
+    """Of validated module parameters, as from_params."""
+    name = check_agent_name(params["name"])
+    return Home(
+        name=name,
+        namespace=check_namespace(params["namespace"]),
+        required_keys=sorted({check_key(key) for key in params["required_keys"]}),
+        vault_mount=check_mount(params["vault_mount"], "vault_mount"),
+        vault_path=check_vault_path(params["vault_path"], name),
+    )
+
+
 def from_params(params: Mapping[str, Any]) -> Agent:
     """Of validated module parameters. AgentError 'invalid', naming the option, for the first thing that cannot be."""
-    name = check_agent_name(params["name"])
+    where = home(params)
     server = params["vault_server"]
     if not isinstance(server, str) or not re.match(r"\Ahttps?://[^/\s]+\Z", server):
         raise AgentError(
@@ -127,13 +145,11 @@ def from_params(params: Mapping[str, Any]) -> Agent:
         if _quantity.amount(requests[what]) > _quantity.amount(limits[what]):
             raise AgentError("invalid", f"requests.{what} {requests[what]} is above limits.{what} {limits[what]}")
     return Agent(
-        name=name,
-        namespace=check_namespace(params["namespace"]),
+        **vars(where),
         image=_image.parse(params["image"]),
         command=[str(word) for word in params["command"]],
         args=[str(word) for word in params["args"]],
         env=_env(params["env"]),
-        required_keys=sorted({check_key(key) for key in params["required_keys"]}),
         config_seed=dict(params["config_seed"]),
         plugins=[_matching(_PLUGIN, plugin, "plugins", "Names of npm packages.") for plugin in params["plugins"]],
         volume_size=_volume_size(params["volume_size"]),
@@ -157,8 +173,6 @@ def from_params(params: Mapping[str, Any]) -> Agent:
         startup_seconds=_seconds(params, "startup_seconds"),
         stability_seconds=_seconds(params, "stability_seconds"),
         vault_server=server,
-        vault_mount=check_mount(params["vault_mount"], "vault_mount"),
-        vault_path=check_vault_path(params["vault_path"], name),
         approle_mount=check_mount(params["approle_mount"], "approle_mount"),
         approle_role_id=params["approle_role_id"] or "",
         secret_refresh=_quantity.duration(params["secret_refresh"], "secret_refresh"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils import _names
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent, Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
@@ -59,7 +59,7 @@ def _container_of(pod: Object) -> str:
     return _names.CONTAINER
 
 
-def _log(kube: Kube, agent: Agent, pod: Object, exits: list[Any]) -> list[str]:
+def _log(kube: Kube, agent: Home, pod: Object, exits: list[Any]) -> list[str]:
     container = _container_of(pod)
     text = ""
     if container == _names.CONTAINER:
@@ -70,7 +70,7 @@ def _log(kube: Kube, agent: Agent, pod: Object, exits: list[Any]) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-_LOG_LINES:]
 
 
-def _events(kube: Kube, agent: Agent, names: set[str]) -> list[str]:
+def _events(kube: Kube, agent: Home, names: set[str]) -> list[str]:
     """The latest events of pod, ReplicaSet, claim and Deployment, without repeats."""
     try:
         items, _version = kube.list_objects(EVENT, agent.namespace)
@@ -119,7 +119,7 @@ def _trouble(events: list[str]) -> str:
     return wrong[-1].partition(": ")[2] if wrong else ""
 
 
-def _claim_words(agent: Agent, claim: Object | None, events: list[str]) -> str:
+def _claim_words(agent: Home, claim: Object | None, events: list[str]) -> str:
     """Why the claim has no volume, in the provisioner's words: the scheduler only says that it is unbound."""
     name = _names.claim(agent.name)
     if claim is None:
@@ -129,18 +129,26 @@ def _claim_words(agent: Agent, claim: Object | None, events: list[str]) -> str:
     return f"the claim {name} is {phase}, class {of_class}: {said.partition(': ')[2] or 'no event says why'}"
 
 
-def _probe_words(agent: Agent, events: list[str]) -> str:
+def _startup_seconds(agent: Home, pod: Object) -> int:
+    """As the inventory says it; a rotation knows only where its agent lives, so there it is what the pod was given."""
+    if isinstance(agent, Agent):
+        return agent.startup_seconds
+    probe = pod["spec"]["containers"][0].get("startupProbe") or {}
+    return int(probe.get("periodSeconds") or 10) * int(probe.get("failureThreshold") or 3)
+
+
+def _probe_words(agent: Home, pod: Object, events: list[str]) -> str:
     """Of one pod's events; '' unless the kubelet ended the container: its exit code alone looks like a crash."""
     if any("failed startup probe" in line for line in events):
         said = next((line for line in reversed(events) if "Startup probe failed" in line), "").partition(": ")[2]
-        return f"the gateway did not start within {agent.startup_seconds} s (agent_startup_seconds): {said}"
+        return f"the gateway did not start within {_startup_seconds(agent, pod)} s (agent_startup_seconds): {said}"
     if any("failed liveness probe" in line for line in events):
         said = next((line for line in reversed(events) if "Liveness probe failed" in line), "").partition(": ")[2]
         return f"the gateway stopped answering and was ended by the kubelet: {said}"
     return ""
 
 
-def diagnose(agent: Agent, kube: Kube, waited: Waited, context: Context) -> Diagnosis:
+def diagnose(agent: Home, kube: Kube, waited: Waited, context: Context) -> Diagnosis:
     """Never raises: a diagnosis that fails must not hide the failure it was to explain."""
     verdict, observed = waited.verdict, waited.observed
     try:
@@ -167,8 +175,8 @@ def diagnose(agent: Agent, kube: Kube, waited: Waited, context: Context) -> Diag
             words, cause = f"no volume for the pod: {_claim_words(agent, claim, events)}", "volume"
         in_memory = all(one.reason != "OOMKilled" for one in observed.exits)
         of_pod = [line for line in events if pod and line.startswith(f"Pod {pod['metadata']['name']}: ")]
-        if cause == "crash" and in_memory and _probe_words(agent, of_pod):
-            words, cause = _probe_words(agent, of_pod), "probe"
+        if pod and cause == "crash" and in_memory and _probe_words(agent, pod, of_pod):
+            words, cause = _probe_words(agent, pod, of_pod), "probe"
         if cause == "timeout" and (trouble := _trouble(of_pod)):
             words = f"{words}: {trouble}"
         evidence: Object = {

@@ -1,15 +1,24 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is, for one agent or all: one LIST per kind; no values."""
+"""What is, for one agent or all: one LIST per kind; no values. Vault is read only where secrets are asked for."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _names, _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils import _info_secrets, _names, _releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._info_secrets import (
+    BEHIND,
+    CURRENT,
+    ENDS_SOON,
+    PENDING,
+    UNKNOWN,
+    VALID,
+    span,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._lease import held_for, shown_holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import require_cluster
@@ -26,6 +35,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._resources impor
 
 Object = dict[str, Any]
 _COLUMNS = ("agent", "health", "image", "secret", "volume", "restarts", "release", "lock")
+#: Of the table with secrets: what a line of 120 characters has no room for is in the table without them.
+_SECRETS_COLUMNS = ("agent", "health", "image", "vault", "in secret", "in pod", "rotation", "secretid", "lock")
 
 
 def _by_name(items: list[Object]) -> dict[str, Object]:
@@ -33,9 +44,13 @@ def _by_name(items: list[Object]) -> dict[str, Object]:
 
 
 def info(params: Params, context: Context) -> Result:
-    """Result: agents (a list of mappings), table (text lines of the same, aligned)."""
+    """Result: agents (a list of mappings), table (text lines of the same, aligned). Vault is asked only for secrets."""
     namespace = check_namespace(params["namespace"])
     names = [check_agent_name(name) for name in params["names"] or []]
+    places = {
+        check_agent_name(name): _info_secrets.place_of(name, namespace, options)
+        for name, options in params["places"].items()
+    }
     kube = Kube(params, context)
     try:
         require_cluster(kube, params["cluster_uid"])
@@ -43,14 +58,20 @@ def info(params: Params, context: Context) -> Result:
         for kind in (DEPLOYMENT, CLAIM, EXTERNAL_SECRET, CONFIG_MAP, LEASE):
             found[kind.name] = _by_name(_listed(kube, kind, namespace))
         pods = kube.list_objects(POD, namespace, labels=_names.SELECTOR)[0]
+        known = {
+            item["metadata"]["labels"].get("app.kubernetes.io/instance") or item["metadata"]["name"]
+            for item in found[DEPLOYMENT.name].values()
+        }
+        agents = [_describe(name, found, pods) for name in names or sorted(known)]
+        if params["secrets"]:
+            servers = _info_secrets.ask_vault(kube, params, context)
+            for agent in agents:
+                name = agent["agent"]
+                place = places.get(name) or _info_secrets.place_of(name, namespace, {})
+                agent["secrets"] = _info_secrets.secret_facts(agent, place, servers)
     finally:
         kube.close()
-    known = {
-        item["metadata"]["labels"].get("app.kubernetes.io/instance") or item["metadata"]["name"]
-        for item in found[DEPLOYMENT.name].values()
-    }
-    agents = [_describe(name, found, pods) for name in names or sorted(known)]
-    lines = table(agents)
+    lines = table(agents, secrets=params["secrets"])
     for line in lines:
         context.progress(line)
     return {"changed": False, "agents": agents, "table": lines}
@@ -123,8 +144,7 @@ def _row(agent: Object) -> list[str]:
         agent["agent"],
         agent["health"],
         f"{agent['tag']} {digest}".strip() or "-",
-        (f"v{agent['secret_version']}" if agent["secret_version"].isdigit() else agent["secret_version"] or "-")
-        + ("" if agent["secret_ready"] else " !"),
+        _stamp(agent) + _not_ready(agent),
         agent["volume"] or agent["volume_phase"] or "-",
         str(agent["restarts"]),
         agent["release"] or "-",
@@ -132,8 +152,54 @@ def _row(agent: Object) -> list[str]:
     ]
 
 
-def table(agents: list[Object]) -> list[str]:
-    """Aligned text, a line an agent. '!' behind the secret: its ExternalSecret is not ready."""
-    rows = [list(_COLUMNS), *(_row(agent) for agent in agents)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def _stamp(agent: Object) -> str:
+    version = str(agent["secret_version"])
+    return f"v{version}" if version.isdigit() else version or "-"
+
+
+def _not_ready(agent: Object) -> str:
+    return "" if agent["secret_ready"] else " !"
+
+
+def _row_with_secrets(agent: Object) -> list[str]:
+    """'?' for what is not known."""
+    plain, facts = _row(agent), agent["secrets"]
+    stamp, version, left = _stamp(agent), facts["vault_version"], facts["secret_id_seconds_left"]
+    newest = {None: "?", 0: "-"}.get(version, f"v{version}")
+    pods = {
+        "": "-",
+        CURRENT: stamp if stamp == newest else f"{stamp} = {newest}",
+        PENDING: f"{stamp} pending",
+        BEHIND: f"{stamp} behind",
+    }
+    lasts = {
+        VALID: VALID + ("" if facts["secret_id_expires"] == "" else " ?" if left is None else f" {span(left)}"),
+        ENDS_SOON: f"ends in {span(left or 0)}",
+        UNKNOWN: "?",
+    }
+    return [
+        *plain[:3],
+        newest,
+        ("?" if facts["in_secret"] == UNKNOWN else facts["in_secret"]) + _not_ready(agent),
+        pods.get(facts["in_pod"], f"{stamp} ?"),
+        _rotation(facts["rotation"]),
+        lasts.get(facts["secret_id"], facts["secret_id"]),
+        plain[-1],
+    ]
+
+
+def _rotation(rotation: Object | None) -> str:
+    if rotation is None:
+        return "?"
+    return f"{rotation['phase'].replace('_', ' ')} {span(rotation['age_seconds'])}" if rotation else "-"
+
+
+def table(agents: list[Object], *, secrets: bool = False) -> list[str]:
+    """Aligned text, a line an agent. '!' behind the secret: its ExternalSecret is not ready. With secrets, other
+    columns, and beneath them a line for each note."""
+    columns, row = (_SECRETS_COLUMNS, _row_with_secrets) if secrets else (_COLUMNS, _row)
+    rows = [list(columns), *(row(agent) for agent in agents)]
+    widths = [max(len(one[column]) for one in rows) for column in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(one, widths, strict=True)).rstrip() for one in rows]
+    noted = [f"{agent['agent']}: {note}" for agent in agents for note in agent["secrets"]["notes"]] if secrets else []
+    return lines + noted

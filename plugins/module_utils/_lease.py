@@ -79,6 +79,8 @@ class Lock:
         self.identity = f"{holder} #{secrets.token_hex(4)}"
         self.fence = 0
         self.taken_over_from = ""
+        #: The whole identity behind it.
+        self.previous_identity = ""
         self._lease: Object = {}
         #: Until when nobody else can have taken the lease over, on the local monotonic clock.
         self._sure_until = 0.0
@@ -227,7 +229,7 @@ class Lock:
             if error.kind in ("conflict", "not_found"):
                 return False
             raise
-        self.fence, self.taken_over_from = transitions, shown_holder(taken_from)
+        self.fence, self.taken_over_from, self.previous_identity = transitions, shown_holder(taken_from), taken_from
         self._sure(sent)
         return True
 

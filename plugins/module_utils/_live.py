@@ -74,11 +74,11 @@ def object_names(agent: str) -> dict[str, str]:
     }
 
 
-def look(kube: Kube, namespace: str, agent: str) -> Live:
-    """By name, seven reads: what an operation does under its lock."""
-    found = {}
-    for kind_name, name in object_names(agent).items():
-        live = kube.get(BY_NAME[kind_name], namespace, name)
+def look(kube: Kube, namespace: str, agent: str, *kinds: Kind) -> Live:
+    """By name, a read for each kind (all seven of an agent, or those given): what an operation does under its lock."""
+    names, found = object_names(agent), {}
+    for kind_name in [kind.name for kind in kinds] or names:
+        live = kube.get(BY_NAME[kind_name], namespace, names[kind_name])
         if live is not None:
             found[kind_name] = live
     return Live(agent, found)

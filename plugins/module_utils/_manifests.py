@@ -285,6 +285,14 @@ def sealed(manifest: Object) -> Object:
     }
 
 
+def unsealed(manifest: Object) -> Object:
+    """What `sealed` was made of: sealed again, unchanged, it is the same to the letter."""
+    meta = {name: part for name, part in manifest["metadata"].items() if name != "annotations"}
+    annotations = manifest["metadata"].get("annotations") or {}
+    told = {name: text for name, text in annotations.items() if name != _names.RENDERED}
+    return {**manifest, "metadata": {**meta, "annotations": told} if told else meta}
+
+
 def supporting(agent: Agent) -> list[Object]:
     """All but the Deployment, in the order in which they are applied."""
     found = (service_account(agent), claim(agent), network_policy(agent), secret_store(agent), external_secret(agent))

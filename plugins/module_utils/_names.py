@@ -25,10 +25,17 @@ IMAGE_TAG = _OWN + "image-tag"
 RESTART_ID = _OWN + "restart-id"
 RENDERED = _OWN + "rendered"
 FENCE = _OWN + "fence"
+#: Of the SecretID that stands in the Secret. While a renewal is open, its id and the accessor from before it; then the
+#: id alone, under another name: so that the last write tells itself from the one before.
 ACCESSOR = _OWN + "secret-id-accessor"
+PREVIOUS_ACCESSOR = _OWN + "previous-secret-id-accessor"
+RENEWAL = _OWN + "secret-id-renewal"
+RENEWED = _OWN + "secret-id-renewed"
 FORCE_SYNC = "force-sync"
 
 CONTAINER = "openclaw"
+#: The key of the secret that the gateway itself asks for.
+GATEWAY_TOKEN = "OPENCLAW_GATEWAY_TOKEN"
 FREEZE = "fleet-freeze"
 
 _NAME = re.compile(r"\A[a-z]([-a-z0-9]{0,50}[a-z0-9])?\Z")
@@ -52,6 +59,11 @@ def check_namespace(name: Any) -> str:
     if not isinstance(name, str) or not _NAMESPACE.match(name):
         raise AgentError("invalid", f"{str(name)[:80]!r} is not the name of a namespace", "Set agent_namespace.")
     return name
+
+
+def pod_selector(agent: str) -> str:
+    """Of its pods and ReplicaSets."""
+    return f"app.kubernetes.io/name=openclaw,app.kubernetes.io/instance={agent}"
 
 
 def labels(agent: str) -> dict[str, str]:
@@ -106,3 +118,12 @@ def vault_policy(agent: str) -> str:
 
 def vault_role(agent: str) -> str:
     return f"{agent}-role"
+
+
+def journal(agent: str) -> str:
+    """Below the KV mount, as are the next."""
+    return f"agents-rotation/{agent}"
+
+
+def inbox(agent: str) -> str:
+    return f"agents-inbox/{agent}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils import _image, _names, _quantity, _releases
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent, Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._compare import differences, drift
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import Live
@@ -62,6 +62,11 @@ def refuse_what_cannot_be(agent: Agent, live: Live) -> None:
                 "claim's class cannot change",
                 f"Set agent_volume_class: {storage_class}.",
             )
+    refuse_second_owner(agent, live)
+
+
+def refuse_second_owner(agent: Home, live: Live) -> None:
+    """Somebody else restarts it, or keeps it from restarting."""
     found = live.deployment
     if found:
         annotations = {
@@ -134,7 +139,7 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
     reasons += _deployment_reasons(agent, live, stamps)
     if not reasons and live.deployment:
         wanted = sealed(deployment(agent, stamps))
-        if not _is_available(live.deployment):
+        if not is_available(live.deployment):
             reasons.append("no pod is available")
         elif not _releases.is_recorded(live.releases, wanted):
             reasons.append("the running release was not recorded yet")
@@ -171,7 +176,7 @@ def _short(image: str) -> str:
     return digest[:12] if digest else name or "none"
 
 
-def _is_available(live: Object) -> bool:
+def is_available(live: Object) -> bool:
     status = live.get("status") or {}
     counts = [int(status.get(name) or 0) for name in ("updatedReplicas", "replicas", "availableReplicas")]
     seen = int(status.get("observedGeneration") or 0) >= int(live["metadata"].get("generation") or 0)

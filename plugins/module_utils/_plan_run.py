@@ -16,6 +16,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._digest import r
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._image import Image
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry
 from ansible_collections.digitalsys.agents.plugins.module_utils._lease import holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import (
     Live,
@@ -32,7 +33,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._plan import (
     stamps_for,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import require_not_frozen
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import check_restart_id
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
 
 _REASONS_SHOWN = 4
@@ -66,7 +67,7 @@ def _checked(params: Params) -> tuple[dict[str, Agent], dict[str, dict[str, Any]
             raise AgentError(error.kind, f"{name}: {error.message}", error.hint, error.details) from None
     if params["image"] and params["tag"]:
         raise AgentError("invalid", "image and tag are both given", "Give one of them.")
-    check_restart_id(params["restart_id"])
+    check_run_id(params["restart_id"], "restart_id")
     return agents, options
 
 
@@ -90,6 +91,9 @@ def plan(params: Params, context: Context) -> Result:
     # Generated once per run, so that a retried job with the same id does not restart twice.
     params = {**params, "restart_id": params["restart_id"] or f"run-{secrets.token_hex(6)}"}
     namespace, provisioning = _one(options, "namespace"), params["operation"] == "provision"
+    if params["operation"] == "rotation":
+        # It looks for itself what is to be done, once its own words are checked: nobody is asked before that.
+        return _result({}, list(agents), params["cluster_uid"] or _one(options, "cluster_uid") or "", params, context)
     kube = Kube({**params, "allow_insecure": params["allow_insecure"] or _one(options, "allow_insecure")}, context)
     try:
         pinned = params["cluster_uid"] or _one(options, "cluster_uid")
@@ -136,7 +140,7 @@ def _plan_of(
     settled = replace(agent, image=digests[str(meant)])
     version = None
     if vault and options["secret_proof"] == "vault":
-        version = vault.current_version(agent.vault_mount, agent.vault_path)
+        version = Entry(vault, agent.vault_mount, agent.vault_path).metadata().current
         if version is None:
             raise AgentError(
                 "secret",

@@ -17,6 +17,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._context import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import CONFIG_MAP, EXTERNAL_SECRET
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
 
 #: What a rollout does in the namespace: (group, resource, verbs). docs/permissions grants exactly this.
 ROLLOUT_NEEDS = (
@@ -34,11 +35,20 @@ ROLLOUT_NEEDS = (
     ("coordination.k8s.io", "leases", ("get", "create", "update")),
 )
 PROBE_NEEDS = (("", "pods/portforward", ("get", "create")),)
+EXEC_NEEDS = (("", "pods/exec", ("get", "create")),)
 #: What providing access does there, before any rollout.
 ACCESS_NEEDS = (
     ("", "secrets", ("get", "create", "patch")),
     ("", "configmaps", ("get",)),
     ("coordination.k8s.io", "leases", ("get", "create", "update")),
+)
+#: What the renewal of a SecretID does there.
+RENEWAL_NEEDS = (
+    ("", "secrets", ("get", "patch")),
+    ("", "configmaps", ("get",)),
+    ("external-secrets.io", "secretstores", ("get", "list", "watch", "patch")),
+    ("external-secrets.io", "externalsecrets", ("get", "list", "watch", "patch")),
+    ("coordination.k8s.io", "leases", ("get", "list", "create", "update")),
 )
 
 
@@ -77,6 +87,24 @@ def require_permissions(
             "forbidden",
             f"this identity may not, in namespace {namespace}: {', '.join(missing[:8])}",
             f"docs/permissions/{identity}.yaml is the Role that it needs there: bind it, then run again.",
+            {"missing": missing},
+        )
+
+
+def require_vault_permissions(vault: Vault, wanted: Mapping[str, tuple[str, ...]], what: str) -> None:
+    """wanted: path -> capabilities. AgentError that names each one that is missing, before any write."""
+    have = vault.capabilities(*wanted)
+    missing = [
+        f"{one} on {path}"
+        for path, needed in wanted.items()
+        for one in needed
+        if one not in have[path] and "root" not in have[path]
+    ]
+    if missing:
+        raise AgentError(
+            "vault",
+            f"this token of Vault may not: {'; '.join(missing[:4])}",
+            f"docs/permissions/operator.hcl is the policy that {what} needs; nothing was changed.",
             {"missing": missing},
         )
 

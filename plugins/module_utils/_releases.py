@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils import _names
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import sealed
+from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import sealed, unsealed
 
 Object = dict[str, Any]
 KEPT = 10
@@ -75,8 +75,7 @@ def is_recorded(config_map: Object | None, deployment: Object) -> bool:
 
 def revived(release: Release, secret_version: str) -> Object:
     """The recorded Deployment, stamped with the secret version that its new pod will really have."""
-    wanted = copy.deepcopy(release.deployment)
-    wanted["metadata"]["annotations"].pop(_names.RENDERED, None)
+    wanted = unsealed(copy.deepcopy(release.deployment))
     wanted["spec"]["template"]["metadata"].setdefault("annotations", {})[_names.SECRET_VERSION] = secret_version
     return sealed(wanted)
 
@@ -92,7 +91,7 @@ def new(kept: list[Release], deployment: Object, secret_version: str, by: str) -
     )
 
 
-def manifest(agent: Agent, kept: list[Release]) -> Object:
+def manifest(agent: Home, kept: list[Release]) -> Object:
     text = json.dumps([vars(release) for release in kept[-KEPT:]], sort_keys=True, separators=(",", ":"))
     return sealed(
         {
@@ -109,7 +108,7 @@ def manifest(agent: Agent, kept: list[Release]) -> Object:
 
 
 def record(
-    agent: Agent, writer: Writer, live: Object | None, deployment: Object, secret_version: str, by: str
+    agent: Home, writer: Writer, live: Object | None, deployment: Object, secret_version: str, by: str
 ) -> Release:
     """R8. Recording what is the newest release already is no change."""
     kept = read(live)

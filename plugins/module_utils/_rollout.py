@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import re
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils import _releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
+from ansible_collections.digitalsys.agents.plugins.module_utils._bring_up import Failed, Run, after_takeover, bring_up
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._diagnose import Diagnosis, diagnose
+from ansible_collections.digitalsys.agents.plugins.module_utils._diagnose import Diagnosis
 from ansible_collections.digitalsys.agents.plugins.module_utils._digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
@@ -35,52 +35,25 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._preflight impor
     require_not_frozen,
     require_permissions,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._resources import EXTERNAL_SECRET, NETWORK_POLICY
+from ansible_collections.digitalsys.agents.plugins.module_utils._resources import NETWORK_POLICY
 from ansible_collections.digitalsys.agents.plugins.module_utils._secret import Proof, check_vault, prove
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
-from ansible_collections.digitalsys.agents.plugins.module_utils._verdict import DONE
-from ansible_collections.digitalsys.agents.plugins.module_utils._verify import readiness_warnings, token_probe
-from ansible_collections.digitalsys.agents.plugins.module_utils._wait import wait
 
 Object = dict[str, Any]
-_RESTART_ID = re.compile(r"\A[A-Za-z0-9]([A-Za-z0-9_.:-]{0,62}[A-Za-z0-9])?\Z")
+_RUN_ID = re.compile(r"\A[A-Za-z0-9]([A-Za-z0-9_.:-]{0,62}[A-Za-z0-9])?\Z")
 #: Failures that going back would not mend: somebody else is at work, or the servers are out of reach.
 _STAY = ("changed", "paused")
 
 
-class _Failed(Exception):
-    """A release that does not run: what R6 or R7 found."""
-
-    def __init__(self, diagnosis: Diagnosis) -> None:
-        super().__init__(diagnosis.words)
-        self.diagnosis = diagnosis
-
-
 @dataclass
-class _Run:
-    """One rollout on its way: what it works with, and what it has to tell."""
-
+class _Rollout(Run):
     agent: Agent
-    params: Params
-    context: Context
-    kube: Kube
-    vault: Vault | None
-    writer: Writer
-    by: str
-    steps: list[Object] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    pod: str = ""
-    _started: float = field(default_factory=time.monotonic)
-
-    def step(self, name: str, words: str) -> None:
-        self.steps.append({"step": name, "words": words, "at": round(time.monotonic() - self._started, 3)})
-        self.context.progress(f"{self.agent.name}: {words}")
 
 
-def check_restart_id(value: str | None) -> str:
-    if value and not _RESTART_ID.match(value):
+def check_run_id(value: str | None, option: str) -> str:
+    if value and not _RUN_ID.match(value):
         raise AgentError(
-            "invalid", f"restart_id: {value[:80]!r} is not allowed", "Letters, digits and '_.:-', at most 64."
+            "invalid", f"{option}: {value[:80]!r} is not allowed", "Letters, digits and '_.:-', at most 64."
         )
     return value or ""
 
@@ -88,17 +61,17 @@ def check_restart_id(value: str | None) -> str:
 def rollout(params: Params, context: Context) -> Result:
     """The whole operation for one agent. AgentError for every failure; its details carry the evidence."""
     agent = of_params(params)
-    restart_id = check_restart_id(params["restart_id"])
+    restart_id = check_run_id(params["restart_id"], "restart_id")
     kube = Kube(params, context)
     try:
         require_cluster(kube, params["cluster_uid"])
         # A plan is wanted during a freeze above all.
         overridden = "" if context.check_mode else require_not_frozen(kube, agent.namespace, params["override_freeze"])
-        require_permissions(kube, agent.namespace, ROLLOUT_NEEDS + (PROBE_NEEDS if params["verify"] == "probe" else ()))
+        require_permissions(kube, agent.namespace, ROLLOUT_NEEDS + (PROBE_NEEDS if params["verify"] != "ready" else ()))
         vault = Vault(params, context) if params["secret_proof"] == "vault" else None
         by = holder(params, context) + (f" (although {overridden})" if overridden else "")
         writer = Writer(kube, params["take_ownership"], context.check_mode, progress=context.progress)
-        run = _Run(agent, params, context, kube, vault, writer, by)
+        run = _Rollout(agent, params, context, kube, vault, writer, by)
         run.agent = replace(agent, image=resolve(agent.image, context.environ))
         live = _look(run)
         version = check_vault(agent, vault) if vault else None
@@ -109,28 +82,20 @@ def rollout(params: Params, context: Context) -> Result:
             kube, agent.namespace, agent.name, holder(params, context), context, force=params["force_unlock"]
         ) as lock:
             writer.may_write, writer.fence = lock.require, lock.fence
-            _after_takeover(run, lock)
+            after_takeover(run, lock, "R2")
             return _locked(run, restart_id)
     finally:
         kube.close()
 
 
-def _look(run: _Run) -> Live:
+def _look(run: _Rollout) -> Live:
     live = look(run.kube, run.agent.namespace, run.agent.name)
     require_ours(live)
     refuse_what_cannot_be(run.agent, live)
     return live
 
 
-def _after_takeover(run: _Run, lock: Lock) -> None:
-    if lock.taken_over_from:
-        run.step("R2", f"took the lock over from {lock.taken_over_from}; fence {lock.fence}")
-        live = look(run.kube, run.agent.namespace, run.agent.name)
-        for found in (live.deployment, live.objects.get(EXTERNAL_SECRET.name)):
-            run.writer.raise_fence(found)
-
-
-def _locked(run: _Run, restart_id: str) -> Result:
+def _locked(run: _Rollout, restart_id: str) -> Result:
     # Whatever the plan saw is from before the lock: look again.
     live = _look(run)
     _apply_supporting(run, live)
@@ -148,15 +113,15 @@ def _locked(run: _Run, restart_id: str) -> Result:
     else:
         wanted = sealed(deployment(run.agent, stamps))
     try:
-        _bring_up(run, wanted, live, proof)
-    except _Failed as failure:
+        bring_up(run, wanted, live, proof)
+    except Failed as failure:
         _go_back(run, failure.diagnosis, wanted, live, proof)
     release = _releases.record(run.agent, run.writer, live.releases, wanted, stamps.secret_version, run.by)
     run.step("R8", f"release {release.id} is recorded")
     return _result(run, release, stamps.secret_version)
 
 
-def _apply_supporting(run: _Run, live: Live) -> None:
+def _apply_supporting(run: _Rollout, live: Live) -> None:
     before = len(run.writer.changes)
     for wanted in supporting(run.agent):
         run.writer.apply(wanted, live.objects.get(wanted["kind"]))
@@ -166,48 +131,14 @@ def _apply_supporting(run: _Run, live: Live) -> None:
         run.step("R3", f"applied {', '.join(changed)}")
 
 
-def _remove_unwanted(run: _Run, live: Live) -> None:
+def _remove_unwanted(run: _Rollout, live: Live) -> None:
     """The one object of an agent that its options can make unwanted."""
     policy = live.objects.get(NETWORK_POLICY.name)
     if network_policy(run.agent) is None and policy:
         run.writer.remove(policy)
 
 
-def _bring_up(run: _Run, wanted: Object, live: Live, proof: Proof) -> None:
-    """R5-R7. _Failed when the release does not run; AgentError when we cannot know."""
-    before = len(run.writer.changes)
-    written = run.writer.apply(wanted, live.deployment)
-    image = wanted["spec"]["template"]["spec"]["containers"][0]["image"]
-    if len(run.writer.changes) > before:
-        run.step("R5", f"Deployment applied, image {image.partition('@sha256:')[2][:12]}")
-    waited = wait(
-        run.agent,
-        run.kube,
-        written,
-        run.context,
-        schedule_grace=run.params["schedule_grace"],
-        timeout=run.params["timeout"],
-    )
-    if waited.verdict.state != DONE:
-        raise _Failed(diagnose(run.agent, run.kube, waited, run.context))
-    run.pod = waited.verdict.pod
-    run.step("R6", waited.verdict.words)
-    if run.params["verify"] == "probe":
-        try:
-            token_probe(run.kube, run.agent.namespace, run.pod, proof.token)
-        except AgentError as error:
-            if error.kind != "verify":
-                raise
-            raise _Failed(
-                replace(diagnose(run.agent, run.kube, waited, run.context), cause="verify", words=error.message)
-            ) from None
-        run.step("R7", "the gateway takes the token and refuses a wrong one")
-        run.warnings += [
-            f"{run.agent.name}: {line}" for line in readiness_warnings(run.kube, run.agent.namespace, run.pod)
-        ]
-
-
-def _go_back(run: _Run, failure: Diagnosis, wanted: Object, live: Live, proof: Proof) -> None:
+def _go_back(run: _Rollout, failure: Diagnosis, wanted: Object, live: Live, proof: Proof) -> None:
     """Applies the last good release and proves it; always raises, with both stories."""
     name, release = run.agent.name, _releases.last_good(live.releases)
     story = [f"{name}: {failure.line()}", *failure.lines()[1:]]
@@ -228,8 +159,8 @@ def _go_back(run: _Run, failure: Diagnosis, wanted: Object, live: Live, proof: P
         )
     run.step("back", f"going back to release {release.shown()}: {failure.line()[:200]}")
     try:
-        _bring_up(run, previous, look(run.kube, run.agent.namespace, name), proof)
-    except _Failed as second:
+        bring_up(run, previous, look(run.kube, run.agent.namespace, name), proof)
+    except Failed as second:
         details["evidence_back"] = second.diagnosis.evidence
         story.append(f"Going back to release {release.shown()} failed too: {second.diagnosis.line()[:200]}")
         state = "runs, but was not verified" if second.diagnosis.cause == "verify" else "is down"
@@ -240,7 +171,7 @@ def _go_back(run: _Run, failure: Diagnosis, wanted: Object, live: Live, proof: P
     raise AgentError("rollout", "\n".join(story), again, {**details, "went_back": True, "release": release.id})
 
 
-def _foretell(run: _Run, live: Live, version: int | None, restart_id: str) -> Result:
+def _foretell(run: _Rollout, live: Live, version: int | None, restart_id: str) -> Result:
     """Check mode: every apply as a dry run, so that the server's own admission speaks; nothing is written."""
     plan = decide(run.agent, live, stamps_for(run.agent, live, version, restart_id))
     wanted = [*supporting(run.agent), sealed(deployment(run.agent, plan.stamps))]
@@ -253,7 +184,7 @@ def _foretell(run: _Run, live: Live, version: int | None, restart_id: str) -> Re
     return {**_result(run, None, plan.stamps.secret_version), "reasons": plan.reasons, "restarts": plan.restarts}
 
 
-def _result(run: _Run, release: _releases.Release | None, secret_version: str) -> Result:
+def _result(run: _Rollout, release: _releases.Release | None, secret_version: str) -> Result:
     result: Result = {
         "changed": run.writer.changed,
         "agent": run.agent.name,

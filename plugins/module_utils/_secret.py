@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils import _names
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import EXTERNAL_SECRET, SECRET, SECRET_STORE
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._watching import Selection, Watching
@@ -57,7 +58,7 @@ def missing_keys(required: list[str], there: dict[str, str]) -> list[str]:
     return [key for key in required if not there.get(key)]
 
 
-def _require_keys(agent: Agent, values: dict[str, str], where: str) -> None:
+def _require_keys(agent: Home, values: dict[str, str], where: str) -> None:
     missing = missing_keys(agent.required_keys, values)
     if missing:
         raise AgentError(
@@ -69,9 +70,9 @@ def _require_keys(agent: Agent, values: dict[str, str], where: str) -> None:
         )
 
 
-def check_vault(agent: Agent, vault: Vault) -> int:
+def check_vault(agent: Home, vault: Vault) -> int:
     """R1's part: every required key stands in Vault. Nothing is written. The version seen."""
-    found = vault.read(agent.vault_mount, agent.vault_path)
+    found = Entry(vault, agent.vault_mount, agent.vault_path).read()
     if found is None:
         raise AgentError(
             "secret",
@@ -82,7 +83,7 @@ def check_vault(agent: Agent, vault: Vault) -> int:
     return found[1]
 
 
-def prove(agent: Agent, kube: Kube, vault: Vault | None, writer: Writer, context: Context, timeout: int) -> Proof:
+def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context: Context, timeout: int) -> Proof:
     """Waits until the Secret is as Vault has it now, forcing a sync where it is not."""
     name = _names.env_secret(agent.name)
     selection = Selection(SECRET, fields=f"metadata.name={name}")
@@ -91,13 +92,13 @@ def prove(agent: Agent, kube: Kube, vault: Vault | None, writer: Writer, context
         while True:
             there = decoded(next(iter(watching.objects(SECRET)), None), context)
             # Vault is read anew each time: a hand edit during the wait would be stamped as the version before.
-            found = vault.read(agent.vault_mount, agent.vault_path) if vault else None
+            found = Entry(vault, agent.vault_mount, agent.vault_path).read() if vault else None
             if vault and found is None:
                 check_vault(agent, vault)
             wrong = unequal_keys(found[0], there) if found else missing_keys(agent.required_keys, there)
             if not wrong:
                 _require_keys(agent, there, f"Secret {name}")
-                return Proof(str(found[1]) if found else UNPROVED, there.get("OPENCLAW_GATEWAY_TOKEN", ""))
+                return Proof(str(found[1]) if found else UNPROVED, there.get(_names.GATEWAY_TOKEN, ""))
             if time.monotonic() - started > timeout:
                 raise _silence(agent, kube, wrong, timeout)
             if asked_for != (found[1] if found else -1):
@@ -109,7 +110,7 @@ def prove(agent: Agent, kube: Kube, vault: Vault | None, writer: Writer, context
             watching.wait(min(5.0, timeout - (time.monotonic() - started)))
 
 
-def force_sync(agent: Agent, kube: Kube, writer: Writer) -> None:
+def force_sync(agent: Home, kube: Kube, writer: Writer) -> None:
     """Any change of an annotation makes ESO refresh at once."""
     live = kube.get(EXTERNAL_SECRET, agent.namespace, _names.external_secret(agent.name))
     if live is None:
@@ -125,7 +126,7 @@ def _condition(live: Object | None, kind: str) -> Object:
     return next((one for one in conditions if one.get("type") == kind), {})
 
 
-def _silence(agent: Agent, kube: Kube, wrong: list[str], timeout: int) -> AgentError:
+def _silence(agent: Home, kube: Kube, wrong: list[str], timeout: int) -> AgentError:
     """Which controller or condition is behind it, since when."""
     external = kube.get(EXTERNAL_SECRET, agent.namespace, _names.external_secret(agent.name))
     store = kube.get(SECRET_STORE, agent.namespace, _names.secret_store(agent.name))

@@ -67,11 +67,16 @@ OWNERSHIP: Spec = {"take_ownership": {"type": "bool", "default": False}}
 
 #: How a rollout is proved. Seconds throughout.
 PROOF: Spec = {
-    "verify": {"type": "str", "choices": ["probe", "ready"], "default": "probe"},
+    "verify": {"type": "str", "choices": ["probe", "ready", "exec"], "default": "probe"},
     "secret_proof": {"type": "str", "choices": ["vault", "none"], "default": "vault", "no_log": False},
     "sync_timeout": {"type": "int", "default": 90},
     "schedule_grace": {"type": "int", "default": 60},
     "timeout": {"type": "int", "default": 1500},
+}
+
+#: How the keys of the agent's secret come by new values: key -> {generated, max_age, multi_line, test}.
+KEYS: Spec = {
+    "key_policy": {"type": "dict", "no_log": False, "default": {"OPENCLAW_GATEWAY_TOKEN": {"generated": 32}}},
 }
 
 #: The operator's own access to Vault; the environment's VAULT_* where an option is not given.
@@ -112,12 +117,28 @@ ROLLOUT_MODULE: Spec = {
     "restart_id": {"type": "str"},
     "to_release": {"type": "str"},
 }
+#: Of an agent whose content does not change.
+HOME: Spec = {name: AGENT[name] for name in ("name", "namespace", "required_keys", "vault_mount", "vault_path")}
+ROTATION_MODULE: Spec = {
+    **KUBE,
+    **RUN,
+    **OWNERSHIP,
+    **VAULT,
+    **{name: option for name, option in PROOF.items() if name != "secret_proof"},
+    **HOLDER,
+    **HOME,
+    **KEYS,
+    "keys": {"type": "list", "elements": "str", "no_log": False, "default": []},
+    "new_value": {"type": "str", "no_log": True},
+    "rotation_id": {"type": "str"},
+    "abort": {"type": "bool", "default": False},
+}
 PLAN_MODULE: Spec = {
     **KUBE,
     **RUN,
     **VAULT,
     "agents": {"type": "dict", "required": True},
-    "operation": {"type": "str", "choices": ["rollout", "restart", "provision"], "default": "rollout"},
+    "operation": {"type": "str", "choices": ["rollout", "restart", "provision", "rotation"], "default": "rollout"},
     "image": {"type": "str"},
     "tag": {"type": "str"},
     "restart_id": {"type": "str"},
@@ -128,22 +149,28 @@ ACCESS_MODULE: Spec = {
     **RUN,
     **VAULT,
     **HOLDER,
-    "name": AGENT["name"],
-    "namespace": AGENT["namespace"],
-    "required_keys": AGENT["required_keys"],
-    "vault_mount": AGENT["vault_mount"],
-    "vault_path": AGENT["vault_path"],
+    **HOME,
     "approle_mount": AGENT["approle_mount"],
-    "generated_keys": {"type": "list", "elements": "str", "no_log": False, "default": ["OPENCLAW_GATEWAY_TOKEN"]},
+    **KEYS,
+    "secret_id": {"type": "str", "choices": ["keep", "renew"], "default": "keep", "no_log": False},
+    "rotation_id": {"type": "str"},
+    "sync_timeout": PROOF["sync_timeout"],
     "secret_id_ttl": {"type": "str", "default": "0", "no_log": False},
     "token_ttl": {"type": "str", "default": "20m", "no_log": False},
 }
+#: Where an agent's secret stands, and how ESO logs in for it.
+PLACE: Spec = {
+    name: AGENT[name] for name in ("required_keys", "vault_mount", "vault_path", "approle_mount", "approle_role_id")
+}
 INFO_MODULE: Spec = {
     **KUBE,
+    **VAULT,
     "allow_insecure": RUN["allow_insecure"],
     "cluster_uid": RUN["cluster_uid"],
     "namespace": AGENT["namespace"],
     "names": {"type": "list", "elements": "str"},
+    "secrets": {"type": "bool", "default": False, "no_log": False},
+    "places": {"type": "dict", "default": {}},
 }
 #: The options of one agent inside the plan of a run, and of the whole role.
-OF_AN_AGENT: Spec = {**RUN, **OWNERSHIP, **PROOF, **AGENT}
+OF_AN_AGENT: Spec = {**RUN, **OWNERSHIP, **PROOF, **AGENT, **KEYS}

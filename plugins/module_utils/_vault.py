@@ -1,11 +1,14 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one class that talks to HashiCorp Vault, as the operator: KV v2, policies, AppRole. hvac underneath."""
+"""The one class that talks to HashiCorp Vault, as the operator; KV v2 is _kv's. hvac underneath."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params
@@ -49,14 +52,14 @@ class Vault:
         session = requests.Session()
         session.trust_env = False  # the operation's environment is not the process's
         session.verify = setting(params, context, "vault_cacert") or context.environ.get("SSL_CERT_FILE") or True
-        self._client = hvac.Client(
-            url=self.address,
-            token=self._token or "none",
-            namespace=setting(params, context, "vault_namespace") or None,
-            timeout=_TIMEOUT,
-            session=session,
-            adapter=hvac.adapters.RawAdapter,
-        )
+        self._connection: dict[str, Any] = {
+            "url": self.address,
+            "namespace": setting(params, context, "vault_namespace") or None,
+            "timeout": _TIMEOUT,
+            "session": session,
+            "adapter": hvac.adapters.RawAdapter,
+        }
+        self._client = hvac.Client(token=self._token or "none", **self._connection)
         self._preflight()
         if not self._token:
             self._login()
@@ -86,19 +89,17 @@ class Vault:
         return _json(self._send("GET", "sys/health"))
 
     def _send(self, method: str, path: str, data: dict[str, Any] | None = None) -> Any:
-        return self._client.adapter.request(method, f"/v1/{path}", json=data, raise_exception=False)
+        headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
+        return self._client.adapter.request(method, f"/v1/{path}", headers=headers, json=data, raise_exception=False)
 
     def _login(self) -> None:
         role_id, secret_id = self._role
         if not (role_id and secret_id):
             raise AgentError("vault", f"no credential for Vault at {self.address}", _LOGIN_HINT)
-        try:
-            answer = self._client.auth.approle.login(role_id=role_id, secret_id=secret_id, use_token=True)
-        except hvac.exceptions.VaultError as error:
-            raise AgentError(
-                "vault", f"Vault refuses the AppRole login: {_words(error)}", "Renew VAULT_SECRET_ID."
-            ) from None
-        self._context.secrets.add(_json(answer)["auth"]["client_token"])
+        token = self._token_of("approle", role_id, secret_id)
+        if token is None:
+            raise AgentError("vault", f"Vault at {self.address} refuses the AppRole login", "Renew VAULT_SECRET_ID.")
+        self._client.token = token
 
     def request(
         self,
@@ -109,8 +110,8 @@ class Vault:
         missing_ok: bool = False,
         retry: bool = True,
     ) -> dict[str, Any]:
-        """The parsed answer; {} for one that has no body, and for 404 with missing_ok. Writes that are no PUT of a
-        whole thing must come with retry=False."""
+        """The parsed answer; {} for one that has no body, and for 404 with missing_ok. A write that would do something
+        else the second time must come with retry=False."""
         budget, problem, renewed = Budget(_RETRY_SECONDS if retry else 0.0), "", False
         for _attempt in backoff(budget):
             try:
@@ -130,7 +131,8 @@ class Vault:
                     "Unseal it and run the same command again.",
                 )
             if code not in _RETRYABLE:
-                if code == 403 and not self._token and not renewed:
+                # A login itself asks for no token.
+                if code == 403 and not self._token and not renewed and not path.endswith("/login"):
                     renewed = True
                     self._login()
                     continue
@@ -142,48 +144,25 @@ class Vault:
             "Run the same command again to go on.",
         )
 
+    def now(self) -> float:
+        """Seconds since 1970 by Vault's own clock, the one place where time is counted for a secret."""
+        # A standby answers too, and knows the time as well.
+        return float(self.request("GET", "sys/health?standbyok=true&perfstandbyok=true")["server_time_utc"])
+
+    def capabilities(self, *paths: str) -> dict[str, list[str]]:
+        """Path -> what this token may do there."""
+        data = self.request("POST", "sys/capabilities-self", {"paths": list(paths)})
+        return {path: list(data.get(path) or []) for path in paths}
+
+    def keep_secret(self, *values: str) -> None:
+        """From here on out of everything that leaves."""
+        self._context.secrets.update(value for value in values if value)
+
     def _is_sealed(self) -> bool:
         try:
             return bool(self._health().get("sealed"))
         except requests.RequestException:
             return False
-
-    # KV v2
-
-    def current_version(self, mount: str, path: str) -> int | None:
-        """The newest version's number; None where nothing was ever written or the newest version was deleted."""
-        data = self.request("GET", f"{mount}/metadata/{path}", missing_ok=True).get("data")
-        if not data:
-            return None
-        newest = int(data["current_version"])
-        state = data["versions"].get(str(newest)) or {}
-        return None if not newest or state.get("deletion_time") or state.get("destroyed") else newest
-
-    def last_version(self, mount: str, path: str) -> int:
-        """The number that check-and-set expects: 0 where nothing was ever written, also counting deleted versions."""
-        data = self.request("GET", f"{mount}/metadata/{path}", missing_ok=True).get("data")
-        return int(data["current_version"]) if data else 0
-
-    def read(self, mount: str, path: str) -> tuple[dict[str, str], int] | None:
-        """(values, version) of the newest version. The values are secrets from here on."""
-        # A deleted version answers 404 with metadata, an unknown path 404 without.
-        data = self.request("GET", f"{mount}/data/{path}", missing_ok=True).get("data")
-        if not data or data.get("data") is None:
-            return None
-        values = {key: value if isinstance(value, str) else _as_text(value) for key, value in data["data"].items()}
-        self._context.secrets.update(values.values())
-        return values, int(data["metadata"]["version"])
-
-    def write(self, mount: str, path: str, values: dict[str, str], *, expected_version: int) -> int:
-        """A whole new version under check-and-set; the new version's number."""
-        answer = self.request(
-            "POST", f"{mount}/data/{path}", {"data": values, "options": {"cas": expected_version}}, retry=False
-        )
-        return int(answer["data"]["version"])
-
-    def is_kv2(self, mount: str) -> bool:
-        data = self.request("GET", f"sys/internal/ui/mounts/{mount}").get("data") or {}
-        return data.get("type") == "kv" and (data.get("options") or {}).get("version") == "2"
 
     # policies and AppRole
 
@@ -203,17 +182,78 @@ class Vault:
     def role_id(self, mount: str, name: str) -> str:
         return str(self.request("GET", f"auth/{mount}/role/{name}/role-id")["data"]["role_id"])
 
-    def new_secret_id(self, mount: str, name: str) -> tuple[str, str]:
-        """(SecretID, its accessor). A lost answer leaves a SecretID that nobody knows: it is never asked for twice."""
-        data = self.request("POST", f"auth/{mount}/role/{name}/secret-id", {}, retry=False)["data"]
-        self._context.secrets.add(data["secret_id"])
+    def new_secret_id(self, mount: str, name: str, metadata: Mapping[str, str]) -> tuple[str, str]:
+        """(SecretID, its accessor). A lost answer leaves a SecretID that nobody knows: it is never asked for twice.
+        The metadata tell later whose it is."""
+        wanted = {"metadata": json.dumps(dict(metadata))}
+        data = self.request("POST", f"auth/{mount}/role/{name}/secret-id", wanted, retry=False)["data"]
+        self.keep_secret(data["secret_id"])
         return data["secret_id"], data["secret_id_accessor"]
 
+    def accessors(self, mount: str, name: str) -> list[str]:
+        """Of all SecretIDs of the role; some may have ended already."""
+        data = self.request("LIST", f"auth/{mount}/role/{name}/secret-id", missing_ok=True).get("data") or {}
+        return list(data.get("keys") or [])
+
+    def secret_id(self, mount: str, name: str, *, accessor: str = "", value: str = "") -> dict[str, Any] | None:
+        """What Vault knows of the SecretID that one of the two names; None where it knows none that is alive."""
+        what, given = ("-accessor", {"secret_id_accessor": accessor}) if accessor else ("", {"secret_id": value})
+        path = f"auth/{mount}/role/{name}/secret-id{what}/lookup"
+        try:
+            return self.request("POST", path, given, missing_ok=True).get("data")
+        except AgentError as error:
+            if error.details.get("status_code") == 400:  # one that is half gone
+                return None
+            raise
+
+    def destroy_secret_id(self, mount: str, name: str, accessor: str) -> None:
+        """Nobody logs in with it any more; it may have ended already. Vault answers 500 for one that it does not know:
+        so after a lost answer it is looked for, not blindly destroyed again."""
+        path, budget = f"auth/{mount}/role/{name}/secret-id-accessor/destroy", Budget(_RETRY_SECONDS)
+        for _attempt in backoff(budget):
+            if self.secret_id(mount, name, accessor=accessor) is None:
+                return
+            try:
+                self.request("POST", path, {"secret_id_accessor": accessor}, retry=False)
+                return
+            except AgentError as error:
+                if "status_code" in error.details:
+                    raise
+                problem = error
+        raise problem
+
     def logs_in(self, mount: str, role_id: str, secret_id: str) -> bool:
-        """Whether a SecretID still works, tried without touching our own token."""
-        answer = self._send("POST", f"auth/{mount}/login", {"role_id": role_id, "secret_id": secret_id})
-        self._context.secrets.add((_json(answer).get("auth") or {}).get("client_token") or "")
-        return bool(answer.status_code == 200)
+        """Whether a SecretID still works, tried without touching our own token. A Vault that cannot say is an error:
+        it must not be taken for a SecretID that has ended."""
+        return self._token_of(mount, role_id, secret_id) is not None
+
+    @contextlib.contextmanager
+    def logged_in(self, mount: str, role_id: str, secret_id: str) -> Iterator[Vault | None]:
+        """Vault as the one sees it whose SecretID this is, by a token that is revoked in the end; None for a SecretID
+        that does not work. Our own token is not touched."""
+        token = self._token_of(mount, role_id, secret_id)
+        if token is None:
+            yield None
+            return
+        other = copy.copy(self)
+        other._token, other._client = token, hvac.Client(token=token, **self._connection)
+        try:
+            yield other
+        finally:
+            with contextlib.suppress(AgentError):  # it ends by itself, soon
+                other.request("POST", "auth/token/revoke-self")
+
+    def _token_of(self, mount: str, role_id: str, secret_id: str) -> str | None:
+        given = {"role_id": role_id, "secret_id": secret_id}
+        try:
+            answer = self.request("POST", f"auth/{mount}/login", given)
+        except AgentError as error:
+            if error.details.get("status_code") in (400, 403):
+                return None
+            raise
+        token = str((answer.get("auth") or {}).get("client_token") or "")
+        self.keep_secret(token)
+        return token
 
 
 def _refusal(method: str, path: str, code: int, body: dict[str, Any]) -> AgentError:
@@ -221,6 +261,7 @@ def _refusal(method: str, path: str, code: int, body: dict[str, Any]) -> AgentEr
     capability = {
         "GET": "read",
         "LIST": "list",
+        "PATCH": "patch",
         "POST": "create/update",
         "PUT": "create/update",
         "DELETE": "delete",
@@ -253,12 +294,3 @@ def _json(answer: Any) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _words(error: Exception) -> str:
-    return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-
-
-def _as_text(value: Any) -> str:
-    """As ESO writes a value that is no string into a Secret: its JSON."""
-    return json.dumps(value, separators=(",", ":"))

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import hmac
 import http.client
 import json
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import GATEWAY_PORT
+from ansible_collections.digitalsys.agents.plugins.module_utils._names import CONTAINER
 from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget, backoff
 
 try:
@@ -94,6 +97,35 @@ def token_probe(kube: Kube, namespace: str, pod: str, token: str) -> None:
         raise AgentError(
             "verify", f"the gateway of {pod} answers HTTP {status} to a wrong token instead of refusing it", ""
         )
+
+
+def require_refusal(kube: Kube, namespace: str, pod: str, token: str) -> None:
+    """AgentError 'verify' unless the gateway answers 401 to a token that is not its own any more."""
+    status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", token)
+    if status == 200:
+        raise AgentError("verify", f"the gateway of {pod} still takes the old token", "")
+    if status != 401:
+        raise AgentError("verify", f"the gateway of {pod} answers HTTP {status} to the old token, not 401", "")
+
+
+#: Run in the pod: an HMAC over the nonce with each key's value, so that no value leaves it.
+_HMAC = (
+    "const c = require('crypto'); const [nonce, ...keys] = process.argv.slice(1); "
+    "console.log(JSON.stringify(Object.fromEntries(keys.map((key) => "
+    "[key, c.createHmac('sha256', process.env[key] ?? '').update(nonce).digest('hex')]))))"
+)
+
+
+def keys_not_proved(kube: Kube, namespace: str, pod: str, values: Mapping[str, str]) -> list[str]:
+    """Names of the keys whose value in the pod's environment is another one, or was not told."""
+    nonce = secrets.token_hex(16)
+    said = kube.exec(namespace, pod, CONTAINER, ["node", "-e", _HMAC, nonce, *values])
+    try:
+        told = json.loads(said.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        told = {}
+    wanted = {key: hmac.new(value.encode(), nonce.encode(), "sha256").hexdigest() for key, value in values.items()}
+    return sorted(key for key in values if not hmac.compare_digest(wanted[key], str(told.get(key))))
 
 
 def readiness_warnings(kube: Kube, namespace: str, pod: str) -> list[str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent
+from ansible_collections.digitalsys.agents.plugins.module_utils import _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import CONTAINER
@@ -39,7 +40,7 @@ class Waited:
 
 
 def selections(agent: str) -> tuple[Selection, ...]:
-    pods = f"app.kubernetes.io/name=openclaw,app.kubernetes.io/instance={agent}"
+    pods = _names.pod_selector(agent)
     return (
         Selection(DEPLOYMENT, fields=f"metadata.name={agent}"),
         Selection(REPLICA_SET, labels=pods),
@@ -79,7 +80,7 @@ class _Exits:
 
 
 def wait(
-    agent: Agent, kube: Kube, written: Object, context: Context, *, schedule_grace: float, timeout: float
+    agent: Home, kube: Kube, written: Object, context: Context, *, schedule_grace: float, timeout: float
 ) -> Waited:
     """Until done or failed; a refusal of the API during the wait is raised as AgentError."""
     wanted = Wanted(written["metadata"]["uid"], written["spec"]["template"], written["spec"]["replicas"])

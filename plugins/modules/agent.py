@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - digitalsys.agents.agent.named
   - digitalsys.agents.agent.namespace
   - digitalsys.agents.agent.secrets
+  - digitalsys.agents.agent.approle
   - digitalsys.agents.attributes
   - digitalsys.agents.attributes.host
 attributes:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: agent_access
-short_description: What one OpenClaw agent needs in Vault before its first rollout
+short_description: Access of one OpenClaw agent to Vault, provided before its first rollout, and renewed
 version_added: 0.1.0
 author:
   - DigitalSys (@digitalsys)
@@ -17,8 +17,12 @@ description:
   - What is there and works is kept. A value in Vault that is not empty is never replaced, and neither is a SecretID
     that still logs in. Killed at any moment, it can simply be run again.
   - What only a person can supply is named in RV(missing_keys).
-  - Needs larger permissions than the other modules. They are in C(docs/permissions/provisioner.yaml) and
+  - To provide needs larger permissions than the other modules do. They are in C(docs/permissions/provisioner.yaml) and
     C(docs/permissions/provisioner.hcl) of the collection. Keep that identity for this alone.
+  - With O(secret_id=renew) it does something else, with the operator's identity. The SecretID is exchanged for a new
+    one while the agent runs. A second one is made and written into the Secret, proved by a login and by a sync of the
+    External Secrets Operator, and only then the old one is destroyed. Killed at any moment, it goes on when it is run
+    again. One that has ended already is mended so too. No pod restarts.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - digitalsys.agents.run
@@ -28,28 +32,53 @@ extends_documentation_fragment:
   - digitalsys.agents.agent.named
   - digitalsys.agents.agent.namespace
   - digitalsys.agents.agent.secrets
+  - digitalsys.agents.agent.approle
+  - digitalsys.agents.keys
   - digitalsys.agents.attributes
   - digitalsys.agents.attributes.host
 attributes:
   check_mode:
     support: full
     details: Nothing is written and no lock is taken. A SecretID that is there is tried by a login, as always.
+      Whether a new one would work is not foretold.
   diff_mode:
     support: none
     details: What it changes is secret, or told in RV(changes).
   idempotent:
-    support: full
+    support: partial
+    details: With O(secret_id=renew) it is for the same O(rotation_id). Without one each run is a renewal.
+notes:
+  - Policies, AppRoles and SecretIDs in Vault have no versions, so a run that lost its lock and does not know it yet
+    cannot be held off from them as it is from what stands in Kubernetes. What a killed run leaves behind of SecretIDs
+    is destroyed at the end of the next renewal. Those that a person made stay, unless it is the one that is renewed.
+  - A token that the External Secrets Operator got with the old SecretID lives on until its own time is over
+    (O(token_ttl) of the AppRole).
 options:
+  secret_id:
+    description:
+      - What becomes of the SecretID that the External Secrets Operator logs in with.
+      - V(keep) provides what is missing, and keeps a SecretID that still logs in.
+      - V(renew) exchanges it and does nothing else. The agent must have been provided for, and rolled out once.
+        O(required_keys), O(key_policy), O(secret_id_ttl) and O(token_ttl) do not matter. The new one lives as long as
+        the AppRole says.
+    type: str
+    choices: [keep, renew]
+    default: keep
+  rotation_id:
+    description:
+      - Name of a renewal, for O(secret_id=renew) in a job that may be retried. One that is finished is not done again.
+        Letters, digits and C(_.:-), at most 64.
+      - Not set, it is generated, and each run renews. An open renewal is gone on with, whatever this says.
+    type: str
+  sync_timeout:
+    description: Seconds to wait until the External Secrets Operator has synced with the new SecretID.
+    type: int
+    default: 90
   required_keys:
     description:
       - Keys that the agent needs a value for. Those that have none, and are not made here, are named in
         RV(missing_keys).
       - Names of environment variables. Capital letters, digits and underscores.
-  generated_keys:
-    description: Keys that get a random value where they have none.
-    type: list
-    elements: str
-    default: [OPENCLAW_GATEWAY_TOKEN]
   secret_id_ttl:
     description:
       - How long a SecretID lives, as a number with V(s), V(m) or V(h). V(0) means without end.
@@ -82,6 +111,13 @@ EXAMPLES = r"""
   ansible.builtin.assert:
     that: access.missing_keys == []
     fail_msg: "{{ access.missing_keys | join(', ') }}"
+
+# With the operator's
+- name: Renew the SecretID that the External Secrets Operator logs in with
+  digitalsys.agents.agent_access:
+    name: "{{ inventory_hostname }}"
+    cluster_uid: "{{ agent_cluster_uid }}"
+    secret_id: renew
 """
 
 RETURN = r"""
@@ -97,10 +133,20 @@ cluster_uid:
   sample: 6f0f9a3c-52a8-4a0f-9d8e-0b7f3c1d2e4a
 missing_keys:
   description: Required keys that have no value in Vault. A warning shows the command that puts one there.
-  returned: success
+  returned: success, with O(secret_id=keep)
   type: list
   elements: str
   sample: [GITHUB_TOKEN, LINEAR_API_KEY]
+rotation_id:
+  description: Name of the renewal.
+  returned: success, with O(secret_id=renew)
+  type: str
+  sample: job-812
+expires:
+  description: When the SecretID in use ends, by Vault's clock. Empty for never.
+  returned: success, with O(secret_id=renew)
+  type: str
+  sample: "2026-12-25T07:37:15Z"
 changes:
   description: What was done, or in check mode would be. No value in it.
   returned: success
@@ -135,13 +181,13 @@ error:
     hint: Unseal it (vault operator unseal), then run again; nothing was changed.
 """
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._access import provide
+from ansible_collections.digitalsys.agents.plugins.module_utils._access import provide_or_renew
 from ansible_collections.digitalsys.agents.plugins.module_utils._host import run_module
 from ansible_collections.digitalsys.agents.plugins.module_utils._spec import ACCESS_MODULE
 
 
 def main() -> None:
-    run_module(provide, ACCESS_MODULE)
+    run_module(provide_or_renew, ACCESS_MODULE)
 
 
 if __name__ == "__main__":

@@ -12,17 +12,19 @@ author:
   - DigitalSys (@digitalsys)
 description:
   - Health, image, secret version, volume, restarts, newest release and lock of each agent. No secret value.
-  - Costs one LIST for each kind of object, however many agents there are. Vault is not asked.
+  - Costs one LIST for each kind of object, however many agents there are. Vault is asked only with
+    O(secrets=true), a handful of requests for each agent.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - digitalsys.agents.run
   - digitalsys.agents.agent.namespace
+  - digitalsys.agents.vault
   - digitalsys.agents.attributes
   - digitalsys.agents.attributes.host
 attributes:
   check_mode:
     support: full
-    details: It only reads.
+    details: It only reads. The login with O(secrets=true) is made in check mode too.
   diff_mode:
     support: none
     details: It only reads.
@@ -35,6 +37,22 @@ options:
       - Not set, all agents of the namespace that this collection made.
     type: list
     elements: str
+  secrets:
+    description:
+      - Also tell where each agent's secret stands, in Vault, in the Secret and in the pod; what rotation is open; how
+        long the SecretID lasts by which the External Secrets Operator (ESO) logs in. See RV(agents[].secrets).
+      - Asks Vault a handful of questions for each agent, and the API server two. What may not be asked there stays
+        unknown, and a note says what was refused.
+      - Logs in as each agent's ESO would, to see what its policy allows, and revokes that token at once.
+    type: bool
+    default: false
+  places:
+    description:
+      - For O(secrets=true). Agents whose secret stands elsewhere than by default. Each name with some of
+        C(required_keys), C(vault_mount), C(vault_path), C(approle_mount) and C(approle_role_id), which are options of
+        M(digitalsys.agents.agent_rollout).
+    type: dict
+    default: {}
 seealso:
   - module: digitalsys.agents.agent_rollout
 """
@@ -49,6 +67,16 @@ EXAMPLES = r"""
 - name: Show it
   ansible.builtin.debug:
     var: fleet.table
+  run_once: true
+
+- name: Look at where the secrets stand, too. VAULT_ADDR and VAULT_TOKEN are set in the environment
+  digitalsys.agents.agent_info:
+    cluster_uid: "{{ agent_cluster_uid }}"
+    secrets: true
+    places:
+      roberval:
+        vault_path: bots/roberval
+  register: fleet
   run_once: true
 
 - name: Look at one agent
@@ -133,9 +161,76 @@ agents:
       description: Who is at work on the agent, and for how long.
       type: str
       sample: job 812 (alice), 40 s
+    secrets:
+      description:
+        - Where the agent's secret stands. No value, and nothing made of one.
+        - V(null), or V(unknown), is what could not be found out; RV(agents[].secrets.notes) says why.
+      returned: O(secrets=true)
+      type: dict
+      contains:
+        vault_version:
+          description: Newest version in Vault. V(0) where there are no values, or where they were deleted.
+          type: int
+        missing_keys:
+          description: Required keys that have no value in Vault.
+          type: list
+          elements: str
+        in_secret:
+          description: Whether the Secret has, byte for byte, what Vault has. V(equal), V(behind), V(missing) where
+            there is no Secret, or V(unknown).
+          type: str
+        unequal_keys:
+          description: Keys in which it is behind.
+          type: list
+          elements: str
+        in_pod:
+          description:
+            - V(current) where the pod was started with the values that are the newest in Vault, whatever their
+              version's number. A rotation that was taken back leaves a new number with the old values.
+            - V(pending restart) where it was not and the Secret has them, V(behind) where the Secret has not either.
+            - V(unknown), or empty where the agent was never rolled out.
+          type: str
+        rotation:
+          description: The open rotation with C(rotation_id), C(phase), C(keys) and C(age_seconds), by Vault's clock.
+            Empty where none is open.
+          type: dict
+        secret_id:
+          description:
+            - V(valid), V(ends soon) within seven days, V(ended), V(refused) where it does not log in, V(missing), or
+              V(unknown).
+          type: str
+        secret_id_expires:
+          description: When the SecretID ends. Empty for never.
+          type: str
+        secret_id_seconds_left:
+          description: Seconds until then, by Vault's clock.
+          type: int
+        journal_exposed:
+          description: Whether ESO's own policy lets it read the journal of rotations, in which new values stand
+            before they are used. It must not.
+          type: bool
+        notes:
+          description: A line for each thing that a person should know or do.
+          type: list
+          elements: str
+      sample:
+        vault_version: 8
+        missing_keys: []
+        in_secret: equal
+        unequal_keys: []
+        in_pod: pending restart
+        rotation: {}
+        secret_id: valid
+        secret_id_expires: ""
+        secret_id_seconds_left:
+        journal_exposed: false
+        notes: ["the pod was started with version 7, Vault has 8: rollout.yml makes a new one"]
 table:
-  description: The same as lines of text, in columns, with a line of titles. An exclamation mark behind the secret
-    says that it is not ready.
+  description:
+    - The same as lines of text, in columns, with a line of titles. An exclamation mark behind the secret says that it
+      is not ready.
+    - With O(secrets=true) other columns, in place of volume, restarts and release, and beneath them a line for each
+      note.
   returned: success
   type: list
   elements: str

@@ -47,8 +47,9 @@ options:
       - What is planned. V(rollout) compares each agent with what its options say.
       - V(restart) gives every agent O(restart_id), and keeps the image that it runs, whatever its tag means by now.
       - V(provision) checks options and cluster only, and takes all agents on. It alone may run without O(cluster_uid).
+      - V(rotation) checks options only, asks no server, and takes all agents on.
     type: str
-    choices: [rollout, restart, provision]
+    choices: [rollout, restart, provision, rotation]
     default: rollout
   image:
     description:

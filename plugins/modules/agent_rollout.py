@@ -25,12 +25,14 @@ extends_documentation_fragment:
   - digitalsys.agents.run.ownership
   - digitalsys.agents.vault
   - digitalsys.agents.proof
+  - digitalsys.agents.proof.secret
   - digitalsys.agents.holder
   - digitalsys.agents.holder.freeze
   - digitalsys.agents.agent
   - digitalsys.agents.agent.named
   - digitalsys.agents.agent.namespace
   - digitalsys.agents.agent.secrets
+  - digitalsys.agents.agent.approle
   - digitalsys.agents.attributes
   - digitalsys.agents.attributes.host
 attributes:

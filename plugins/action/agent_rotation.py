@@ -1,0 +1,16 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module agent_rotation in ansible's own process."""
+
+from __future__ import annotations
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate import rotate
+from ansible_collections.digitalsys.agents.plugins.module_utils._spec import ROTATION_MODULE
+from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process import OperationAction
+
+
+class ActionModule(OperationAction):
+    operation = staticmethod(rotate)
+    spec = ROTATION_MODULE
+    published = ("changed", "rotation_id", "phase", "secret_version")
