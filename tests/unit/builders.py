@@ -108,7 +108,12 @@ TEMPLATE: Object = {
     },
     "spec": {
         "containers": [
-            {"name": "openclaw", "image": f"{REPOSITORY}@{DIGEST}", "resources": {"limits": {"memory": "2Gi"}}}
+            {
+                "name": "openclaw",
+                "image": f"{REPOSITORY}@{DIGEST}",
+                "resources": {"limits": {"memory": "2Gi"}},
+                "startupProbe": {"periodSeconds": 3, "failureThreshold": 100},
+            }
         ],
         "terminationGracePeriodSeconds": 330,
     },

@@ -192,7 +192,7 @@ def test_a_missing_option_is_named_with_its_agent(missing: str) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("network", "closed"), ("grace_seconds", "soon"), ("verify", "exec"), ("requests", ["memory"])],
+    [("network", "closed"), ("grace_seconds", "soon"), ("verify", "hope"), ("requests", ["memory"])],
 )
 def test_an_option_of_a_wrong_type_or_choice_is_named(option: str, value: Any) -> None:
     with pytest.raises(AgentError, match=option):

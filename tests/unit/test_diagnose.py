@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._diagnose import Diagnosis, diagnose
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
@@ -54,11 +55,13 @@ class _Cluster:
         return "\n".join(self._logs[previous].splitlines()[-lines:])
 
 
-def diagnosed(cluster: Any, cause: str, words: str, of: Any = LOOPING, exits: tuple[Exit, ...] = ()) -> Diagnosis:
+def diagnosed(
+    cluster: Any, cause: str, words: str, of: Any = LOOPING, exits: tuple[Exit, ...] = (), agent: Home | None = None
+) -> Diagnosis:
     context = Context({}, "/nowhere")
     context.secrets.add("hunter2-and-more")
     waited = Waited(Verdict(FAILED, words, cause, "roberval-new-x"), Observed(0.0, None, [], [of], exits))
-    return diagnose(builders.agent(), cluster, waited, context)
+    return diagnose(agent or builders.agent(), cluster, waited, context)
 
 
 @pytest.mark.parametrize("logs", [("a\nb\nc\nd\n", ""), ("", "a\nb\nc\nd\n"), ("\n \n", "a\nb\nc\nd\n")])
@@ -89,6 +92,12 @@ def test_an_end_by_the_startup_probe_is_no_crash() -> None:
     assert "did not start within 300 s (agent_startup_seconds)" in found.lines()[0]
     assert "Startup probe failed: curl: (7) Failed to connect" in found.lines()[0]
     assert "\n" not in found.lines()[0]
+
+
+def test_a_rotation_tells_the_time_to_start_that_the_pod_was_given() -> None:
+    killed = f"{POD}: Killing: Container openclaw failed startup probe, will be restarted"
+    home = Home("roberval", "bots", [], "kv", "agents/roberval")
+    assert "did not start within 300 s" in diagnosed(_Cluster(killed), "crash", "it ended", agent=home).lines()[0]
 
 
 def test_an_end_by_the_liveness_probe_is_told_too() -> None:

@@ -39,6 +39,7 @@ SPECS: dict[str, _spec.Spec] = {
     "agent_info": _spec.INFO_MODULE,
     "agent_plan": _spec.PLAN_MODULE,
     "agent_rollout": _spec.ROLLOUT_MODULE,
+    "agent_rotation": _spec.ROTATION_MODULE,
 }
 #: What ansible itself makes of a result, for every module alike.
 OF_ANSIBLE = {"changed", "warnings", "diff"}
@@ -113,6 +114,7 @@ def test_what_is_told_of_an_agent_is_documented() -> None:
     nothing: dict[str, dict[str, Any]] = {kind: {} for kind in BY_NAME}
     told = _describe("roberval", nothing, [])
     documented = text_of("agent_info", "RETURN")["agents"]["contains"]
+    assert documented.pop("secrets")["returned"] == "O(secrets=true)"  # its own facts: test_info_secrets
     assert set(told) == set(documented)
     words = {bool: "bool", int: "int", str: "str", list: "list"}
     assert {field: words[type(value)] for field, value in told.items()} == {
@@ -168,7 +170,9 @@ def read_by(point: str) -> set[str]:
         imported = task.get("ansible.builtin.import_tasks")
         found |= read_by(Path(imported).stem) if imported else set()
     of_an_agent = {f"agent_{option}" for option in _spec.OF_AN_AGENT if option != "name"}
-    if "digitalsys.agents.agent_options" in text:
+    if some := re.search(r"agent_options',\s*\[(.*?)\]", text, re.DOTALL):
+        found |= {f"agent_{option}" for option in re.findall(r"\w+", some[1])}
+    elif "digitalsys.agents.agent_options" in text:
         found |= of_an_agent
     if any(PREFIX + "agent_rollout" in task for task in tasks):
         found |= {"agent_image"}  # belongs to the agent; the plan has settled it

@@ -202,6 +202,12 @@ def test_an_agent_outside_the_run_is_not_planned() -> None:
 # A host's options
 
 
+def test_some_options_are_given_where_no_others_are_wanted() -> None:
+    own = {"agent_vault_path": "bots/x", "agent_vault_mount": None, "agent_namespace": "bots"}
+    context = {"hostvars": {"roberval": own}, "inventory_hostname": "roberval", **own}
+    assert agent_options(context, own, ["vault_path", "vault_mount", "approle_mount"]) == {"vault_path": "bots/x"}
+
+
 def options_of(own: dict[str, Any], **of_the_play: Any) -> dict[str, Any]:
     everything = {**own, **of_the_play}
     context = {"hostvars": {"roberval": own}, "inventory_hostname": "roberval", **everything}

@@ -39,8 +39,8 @@ def documented() -> dict[str, Any]:
     return {name.rpartition(".")[2]: entry["doc"] for name, entry in json.loads(output).items()}
 
 
-def test_the_five_modules_are_there() -> None:
-    assert {"agent", "agent_access", "agent_info", "agent_plan", "agent_rollout"} <= set(MODULES)
+def test_the_modules_are_there() -> None:
+    assert {"agent", "agent_access", "agent_info", "agent_plan", "agent_rollout", "agent_rotation"} <= set(MODULES)
 
 
 def test_action_group_lists_every_module() -> None:

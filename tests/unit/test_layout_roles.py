@@ -13,17 +13,22 @@ from ansible_collections.digitalsys.agents.plugins.module_utils import _spec
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (CHECKOUT / "roles").iterdir() if path.is_dir())
 
-#: The module behind each entry point of the role agent.
-BEHIND: dict[str, dict[str, dict[str, Any]]] = {
-    "main": {**_spec.PLAN_MODULE, **_spec.ROLLOUT_MODULE},
-    "plan": {**_spec.PLAN_MODULE, **_spec.OF_AN_AGENT},
-    "provision": _spec.ACCESS_MODULE,
-    "rollout": _spec.ROLLOUT_MODULE,
-    "restart": _spec.ROLLOUT_MODULE,
-    "status": _spec.INFO_MODULE,
+#: The module behind each entry point of the roles about agents.
+BEHIND: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+    ("agent", "main"): {**_spec.PLAN_MODULE, **_spec.ROLLOUT_MODULE, **_spec.OF_AN_AGENT},
+    ("agent", "plan"): {**_spec.PLAN_MODULE, **_spec.OF_AN_AGENT},
+    ("agent", "provision"): _spec.ACCESS_MODULE,
+    ("agent", "rollout"): _spec.ROLLOUT_MODULE,
+    ("agent", "restart"): _spec.ROLLOUT_MODULE,
+    ("agent", "status"): {**_spec.INFO_MODULE, **_spec.PLACE},
+    ("agent_secrets", "main"): _spec.ROTATION_MODULE,
+    ("agent_secrets", "rotate"): _spec.ROTATION_MODULE,
+    ("agent_secrets", "rotate_access"): _spec.ACCESS_MODULE,
 }
+#: An agent's own variables are those of the role agent, whichever role reads them.
+OF_AN_AGENT = {f"agent_{option}" for option in (*_spec.OF_AN_AGENT, *_spec.HOLDER)}
 #: Variables of a whole run whose module option has the name of an agent's own option.
-OF_THE_RUN = {"run_image": "image", "run_tag": "tag"}
+OF_THE_RUN = {"run_image": "image", "run_tag": "tag", "status_secrets": "secrets"}
 #: What one task hands to the next; no option of any module.
 HANDED_ON = {"agent_run"}
 
@@ -40,8 +45,8 @@ def test_every_entry_point_is_described(role: str) -> None:
     described = set(entry_points(role))
     assert described <= tasks
     assert "main" in described
-    if role == "agent":
-        assert described == tasks == set(BEHIND)
+    if behind := {point for owner, point in BEHIND if owner == role}:
+        assert described == tasks == behind
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -51,25 +56,25 @@ def test_defaults_are_those_of_the_argument_spec(role: str) -> None:
     told: dict[str, Any] = {}
     for entry in entry_points(role).values():
         told |= {name: option["default"] for name, option in entry.get("options", {}).items() if "default" in option}
-    if defaults or role != "agent":
+    if defaults or role == "awx":
         assert defaults == told
-    # The role agent leaves a variable out where the inventory does: the module's own default counts, compared below.
+    # The others leave a variable out where the inventory does: the module's own default counts, compared below.
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_variables_carry_the_name_of_their_role(role: str) -> None:
     for point, entry in entry_points(role).items():
         for name in entry.get("options", {}):
-            assert name.startswith(f"{role}_"), f"{point}: {name}"
+            assert name.startswith(f"{role}_") or name in OF_AN_AGENT, f"{point}: {name}"
 
 
-@pytest.mark.parametrize("point", sorted(BEHIND))
-def test_options_of_the_role_agent_are_those_of_its_modules(point: str) -> None:
-    for variable, told in entry_points("agent")[point].get("options", {}).items():
+@pytest.mark.parametrize(("role", "point"), sorted(BEHIND))
+def test_options_of_a_role_are_those_of_its_modules(role: str, point: str) -> None:
+    for variable, told in entry_points(role)[point].get("options", {}).items():
         if variable in HANDED_ON:
             continue
-        option = variable.removeprefix("agent_")
-        rules = BEHIND[point][OF_THE_RUN.get(option, option)]
+        option = variable.removeprefix(f"{role}_").removeprefix("agent_")
+        rules = BEHIND[role, point][OF_THE_RUN.get(option, option)]
         assert told.get("type", "str") == rules.get("type", "str"), variable
         assert told.get("choices") == rules.get("choices"), variable
         if option not in OF_THE_RUN:

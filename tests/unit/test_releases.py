@@ -114,8 +114,10 @@ def test_a_release_comes_back_with_the_secret_that_its_new_pod_will_really_have(
     assert release.deployment == applied(), "the record itself stays"
 
 
-def test_a_release_with_the_same_secret_is_the_same_object() -> None:
-    assert _releases.revived(_releases.new([], applied(), "4", "alice"), "4") == applied()
+@pytest.mark.parametrize("image", [f"{REPOSITORY}:latest@{DIGEST}", f"{REPOSITORY}@{DIGEST}"])
+def test_a_release_with_the_same_secret_is_the_same_object(image: str) -> None:
+    was = applied(image=image)
+    assert _releases.revived(_releases.new([], was, "4", "alice"), "4") == was
 
 
 def test_a_release_of_a_template_without_stamps_can_come_back() -> None:

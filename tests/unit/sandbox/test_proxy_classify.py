@@ -46,6 +46,8 @@ def test_a_dry_run_is_told_by_its_query(query: str, write: bool) -> None:
         "/v1/auth/approle/login",
         "/v1/auth/userpass/login/alice",
         "/v1/auth/token/renew-self",
+        "/v1/auth/approle/role/roberval-role/secret-id/lookup",
+        "/v1/auth/approle/role/roberval-role/secret-id-accessor/lookup",
         "/v1/sys/capabilities-self",
     ],
 )
