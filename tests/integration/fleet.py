@@ -178,6 +178,9 @@ class Fleet:
         client = vault_admin()
         for name in self.names:
             self.put(name, {key: secrets.token_urlsafe(24) for key in KEYS})
+            client.secrets.kv.v2.update_metadata(
+                f"agents-rotation/{name}", max_versions=3, cas_required=True, mount_point="kv"
+            )
             policy = "".join(
                 f'path "kv/{part}/agents/{name}" {{ capabilities = ["read"] }}\n' for part in ("data", "metadata")
             )
@@ -260,6 +263,9 @@ class Fleet:
     def rollout(self, name: str = "", *words: str, env: Mapping[str, str] | None = None) -> Run:
         return self.play("rollout.yml", *(("-e", f"agent={name}") if name else ()), *words, env=env)
 
+    def rotate(self, name: str = "", *words: str, env: Mapping[str, str] | None = None) -> Run:
+        return self.play("playbooks/rotate.yml", *(("-e", f"agent={name}") if name else ()), *words, env=env)
+
     def remove(self) -> None:
         """Everything of these agents, without waiting for grace: the names may be used again."""
         here = ("-n", self.namespace, "--ignore-not-found")
@@ -271,7 +277,8 @@ class Fleet:
         kubectl("delete", "pods", *here, "-l", labels, "--force", "--grace-period=0", check=False)
         client = vault_admin()
         for name in self.names:
-            client.secrets.kv.v2.delete_metadata_and_all_versions(f"agents/{name}", mount_point="kv")
+            for path in ("agents", "agents-rotation", "agents-inbox"):
+                client.secrets.kv.v2.delete_metadata_and_all_versions(f"{path}/{name}", mount_point="kv")
             client.sys.delete_policy(f"agents-{name}")
             client.auth.approle.delete_role(f"{name}-role")
 

@@ -13,115 +13,48 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.integration.fleet import KWOK, Fleet, Object, gateway, get, pods, until, versions
+from tests.integration.killing import FULL, Fates, Kill, both_sides, key_files, kill_and_go_on, named
 from tests.integration.podwatch import PodWatch
 from tests.integration.writes import (
     AT_ONCE,
     PATIENT,
     Record,
     alone,
-    came,
     holder,
     leave_a_lock,
     new_values,
-    of_agent,
     places,
     record_good,
     releases,
     roll_all,
     running_image,
-    servers,
 )
-from tests.sandbox.kill import MARKER, AfterWrite, processes_with_env_marker, run_and_kill
+from tests.sandbox.kill import MARKER, AfterWrite, processes_with_env_marker
 from tests.sandbox.paths import CHECKOUT
-from tests.sandbox.proxy import proxied
-from tests.sandbox.proxy.journal import When
 
 Make = Callable[..., Fleet]
-FULL = os.environ.get("AGENTS_TEST_FULL") == "1"
 SEED = int(os.environ.get("AGENTS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 MOMENTS = 10
-_SIDES: tuple[When, When] = ("before", "after")
 
 
 @dataclass(frozen=True)
-class Kill:
-    """One agent's kill. `scenario` is the state it starts from: first (nothing), update (a new secret), dead (the same
-    under the lock of a dead run)."""
-
-    scenario: str
-    what: str
-    when: AfterWrite | float
-    agent: str = ""
+class Rolled(Kill):
+    """`scenario` is the state it starts from: first (nothing), update (a new secret), dead (the same under the lock of
+    a dead run)."""
 
     @property
     def fake(self) -> bool:
         """On a node of KWOK: the probes of so many real pods would keep two cores busy. What a kill can do to a pod
         that runs is seen on the kubelet all the same, by the writes of an update."""
         return not FULL and (self.scenario == "first" or not isinstance(self.when, AfterWrite))
-
-
-@dataclass
-class Fates:
-    """What went wrong, in words; and how many were really killed."""
-
-    wrong: list[str] = field(default_factory=list)
-    struck: int = 0
-
-
-def named(kills: Iterable[Kill], prefix: str) -> list[Kill]:
-    """Each with an agent of its own."""
-    out = []
-    for number, kill in enumerate(kills):
-        agent, when = f"{prefix}-{number}", kill.when
-        if isinstance(when, AfterWrite):
-            when = of_agent(when, agent)
-        out.append(replace(kill, agent=agent, when=when))
-    return out
-
-
-def both_sides(place: AfterWrite, number: int) -> Iterator[AfterWrite]:
-    """The kill before and after the answer is passed on; only one of them, in turns, where time is short."""
-    for side in _SIDES if FULL else (_SIDES[number % 2],):
-        yield replace(place, when=side)
-
-
-def kill_and_go_on(kill: Kill, fleet: Fleet, folder: Path) -> tuple[bool, list[str]]:
-    """(whether it was killed, what was wrong). Everything of this kill stays in `folder`, temporary files included."""
-    wrong, temporary = [], folder / "tmp"
-    temporary.mkdir()
-    through_folder = folder / "proxy"
-    through_folder.mkdir()
-    with proxied(through_folder) as through:
-        changed = {**servers(through), "TMPDIR": str(temporary)}
-        environment = fleet.environment(**changed)
-        command = fleet.command("rollout.yml", "-e", f"agent={kill.agent}")
-        end = run_and_kill(command, environment, CHECKOUT, kill.when, through.proxy)
-        missed = isinstance(kill.when, AfterWrite) and came(kill.when, through.proxy.writes())
-        if not end.killed and (missed or end.returncode):
-            wrong.append(f"was not killed, but ended with {end.returncode}:\n{end.output[-1500:]}")
-        wrong += [f"survived: {process.command}" for process in end.survivors]
-        wrong += [f"left behind: {path.name}" for path in key_files(temporary)]
-        if end.killed:
-            assert end.mark
-            wrong += [f"followed the kill: {request}" for request in through.proxy.requests_since(end.mark)]
-        again = fleet.rollout(kill.agent, env=changed)
-    if again.rc:
-        wrong.append(f"the same command failed:\n{again.output[-2500:]}")
-    return end.killed, wrong + not_converged(kill.agent, fleet, fake=kill.fake)
-
-
-def key_files(folder: Path) -> list[Path]:
-    """Files with a key or a certificate in them, and any other file of ours: a kubeconfig's parts."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return [path for path in files if b"-----BEGIN" in path.read_bytes() or path.parent.name.startswith("agents-")]
 
 
 def not_converged(agent: str, fleet: Fleet, *, fake: bool = False) -> list[str]:
@@ -139,7 +72,7 @@ def not_converged(agent: str, fleet: Fleet, *, fake: bool = False) -> list[str]:
     return wrong
 
 
-def run_kills(make_fleet: Make, kills: list[Kill], image: str, folder: Path) -> Fates:
+def run_kills(make_fleet: Make, kills: list[Rolled], image: str, folder: Path) -> Fates:
     """All of them, several at a time; then once more the same command for all at once, which has nothing to do."""
     agents = [kill.agent for kill in kills]
     started = {kill.agent for kill in kills if kill.scenario != "first"}
@@ -147,15 +80,15 @@ def run_kills(make_fleet: Make, kills: list[Kill], image: str, folder: Path) -> 
     fleet = make_fleet(*agents, variables={**PATIENT, "agent_image": image}, host_variables=fake, canaries=agents)
     fates = Fates()
 
-    def one(kill: Kill) -> tuple[Kill, bool, list[str]]:
+    def one(kill: Rolled) -> tuple[Rolled, bool, list[str]]:
         own = folder / kill.agent
         single = alone(fleet, kill.agent, own / "fleet")
         if kill.agent in started:
             new_values(single, kill.agent)
         if kill.scenario == "dead":
             leave_a_lock(kill.agent)
-        struck, wrong = kill_and_go_on(kill, single, own)
-        return kill, struck, wrong
+        struck, wrong = kill_and_go_on(kill, single, own, "rollout.yml")
+        return kill, struck, wrong + not_converged(kill.agent, single, fake=kill.fake)
 
     with PodWatch() as watch:
         if started:
@@ -202,7 +135,7 @@ def test_killed_after_each_write_and_at_ten_moments(
 ) -> None:
     needs("kubelet", "processes")
     kills = [
-        Kill(scenario, f"{scenario}: {when.when} the answer to {words}", when)
+        Rolled(scenario, f"{scenario}: {when.when} the answer to {words}", when)
         for scenario, record in records.items()
         for number, (words, place) in enumerate(places(record))
         for when in both_sides(place, number)
@@ -211,7 +144,7 @@ def test_killed_after_each_write_and_at_ten_moments(
     for number in range(MOMENTS):
         scenario = ("first", "update")[number % 2]
         seconds = round(chance.uniform(0.5, 0.8 * records[scenario].seconds), 3)
-        kills.append(Kill(scenario, f"{scenario}: after {seconds} s (AGENTS_TEST_SEED={SEED})", seconds))
+        kills.append(Rolled(scenario, f"{scenario}: after {seconds} s (AGENTS_TEST_SEED={SEED})", seconds))
     print(f"{len(kills)} kills, AGENTS_TEST_SEED={SEED}")
     begun = time.monotonic()
     fates = run_kills(make_fleet, named(kills, "morte"), running_image("morte-boa"), tmp_path)

@@ -1,4 +1,4 @@
-"""The writes of a recorded good rollout, as places for faults: a write that is new in the code cannot be forgotten."""
+"""The writes of a recorded run, as places for faults: a write that is new in the code cannot be forgotten."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _AGENT = "AGENT"
 
 @dataclass(frozen=True)
 class Record:
-    """A good run: its writes in order, and how long it took in seconds."""
+    """A run: its writes in order, and how long it took in seconds."""
 
     agent: str
     writes: list[Request]
@@ -41,29 +41,37 @@ def servers(through: Through) -> dict[str, str]:
     return {name: through.environment[name] for name in ("KUBECONFIG", "VAULT_ADDR")}
 
 
-def record_good(fleet: Fleet, agent: str, folder: Path) -> Record:
+def record(fleet: Fleet, agent: str, folder: Path, playbook: str, *words: str, code: int = 0) -> Record:
+    """The writes of one run of a playbook that ends with `code`."""
     folder.mkdir()
     with proxied(folder) as through:
-        run = fleet.rollout(agent, env=servers(through)).ok()
+        run = fleet.play(playbook, "-e", f"agent={agent}", *words, env=servers(through))
+        assert run.rc == code, run.output
         return Record(agent, through.proxy.writes(), run.seconds)
 
 
-def places(record: Record) -> Iterator[tuple[str, AfterWrite]]:
+def record_good(fleet: Fleet, agent: str, folder: Path) -> Record:
+    """Of a rollout."""
+    return record(fleet, agent, folder, "rollout.yml")
+
+
+def places(run: Record) -> Iterator[tuple[str, AfterWrite]]:
     """(words, place) for each write of the run. Renewals of the lock come by the clock, so they are no places.
 
     A place is the n-th write to objects of its kind, not of the run: how many writes of others come before it is not
     ours to say (a Secret that ESO brought in time need not be asked for).
     """
-    others = [write for write in record.writes if LEASE not in write.path]
-    assert LEASE in record.writes[0].path, "a rollout begins with its lock"
-    assert LEASE in record.writes[-1].path, "a rollout ends with releasing its lock"
+    others = [write for write in run.writes if LEASE not in write.path]
+    assert LEASE in run.writes[0].path, "a run begins with its lock"
+    assert LEASE in run.writes[-1].path, "a run ends with releasing its lock"
     yield "the lock", AfterWrite(1)
     counted = Counter[str]()
     for write in others:
-        kind = write.path.split("/")[-2]
+        kind = write.path.rpartition("/")[0]
         counted[kind] += 1
-        yield f"{write.method} {kind}, {counted[kind]}", AfterWrite(counted[kind], path=f"/{kind}/")
-    last = re.escape(others[-1].path).replace(re.escape(record.agent), _AGENT)
+        words = f"{write.method} {' '.join(kind.split('/')[-2:])}, {counted[kind]}"
+        yield words, AfterWrite(counted[kind], path=re.escape(f"{kind}/"))
+    last = re.escape(others[-1].path).replace(re.escape(run.agent), _AGENT)
     yield "the lock's release", AfterWrite(1, path=LEASE, start=last)
 
 

@@ -72,6 +72,9 @@ def vault_side() -> dict[str, AppRole]:
         client.secrets.kv.v2.create_or_update_secret(
             f"agents/{agent}", {key: secrets.token_urlsafe(24) for key in KEYS}, mount_point=vault.MOUNT
         )
+        client.secrets.kv.v2.update_metadata(
+            f"agents-rotation/{agent}", max_versions=3, cas_required=True, mount_point=vault.MOUNT
+        )
         client.sys.create_or_update_policy(f"agents-{agent}", agent_policy(agent))
         agents[agent] = _new_app_role(f"{agent}-role", [f"agents-{agent}"])
     _write_policies()

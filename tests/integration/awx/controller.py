@@ -12,11 +12,10 @@ import threading
 from dataclasses import dataclass, field
 
 from .kinds import KINDS, Kind
-from .rules import Item, Refused, validate_credential_type, validate_survey
+from .rules import ENCRYPTED, Item, Refused, shown_survey, validate_credential_type, validate_survey
 
 API = "/api/v2/"
 APPROVALS = "workflow_approval_templates"
-ENCRYPTED = "$encrypted$"
 BEARER_TOKEN_TYPE = "OpenShift or Kubernetes API Bearer Token"
 
 
@@ -217,7 +216,7 @@ class Controller:
                 self.surveys[name, number] = copy.deepcopy(sent)
             elif method == "DELETE":
                 self.surveys.pop((name, number), None)
-            return 200, self.surveys.get((name, number), {}) if method == "GET" else {}
+            return 200, shown_survey(self.surveys.get((name, number), {})) if method == "GET" else {}
         if part in kind.links:
             if method == "POST":
                 self.associate(name, number, part, sent)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from jinja2 import StrictUndefined, Undefined, UndefinedError, sandbox
 
 Item = dict[str, Any]
+ENCRYPTED = "$encrypted$"
 
 
 class Refused(Exception):
@@ -53,5 +55,26 @@ def validate_survey(sent: Item) -> None:
                 raise Refused(400, {"error": f"'{key}' expected to be {kind.__name__}."})
         if any(not isinstance(question.get(key, 0), int) for key in ("min", "max")):
             raise Refused(400, {"error": "The limit in survey question expected to be integer."})
+        if question["type"] == "multiplechoice":
+            if not question.get("choices"):
+                raise Refused(400, {"error": "Survey question must specify choices."})
+            if question.get("default") and not is_answer(question, question["default"]):
+                raise Refused(400, {"error": "Default choice must be answered from the choices listed."})
     if len({question["variable"] for question in sent["spec"]}) != len(sent["spec"]):
         raise Refused(400, {"error": "'variable' duplicated."})
+
+
+def shown_survey(survey: Item) -> Item:
+    """As AWX answers it: what a password has for a default stays hidden."""
+    answer = copy.deepcopy(survey)
+    for question in answer.get("spec", []):
+        if question["type"] == "password" and question.get("default"):
+            question["default"] = ENCRYPTED
+    return answer
+
+
+def is_answer(question: Item, given: str) -> bool:
+    """Whether AWX takes this as an answer. An empty one is no choice."""
+    if question["type"] == "multiplechoice":
+        return given in question["choices"].splitlines()
+    return question.get("min", 0) <= len(given) <= question.get("max", len(given))

@@ -21,7 +21,9 @@ VAULT_ROLE_ID = "role-id-0d9f"
 BEARER_TOKEN = "bearer-token-93ac61fe"
 REGISTRY_PASSWORD = "registry-password-2c85"
 SECRETS = (TOKEN, VAULT_SECRET_ID, BEARER_TOKEN, REGISTRY_PASSWORD)
-PLAYBOOKS = frozenset(f"playbooks/{name}.yml" for name in ("awx", "provision", "restart", "rollout", "status"))
+PLAYBOOKS = frozenset(
+    f"playbooks/{name}.yml" for name in ("awx", "provision", "restart", "rollout", "rotate", "rotate_access", "status")
+)
 INPUTS: dict[str, Any] = {
     "operator_kubernetes": {"host": "https://cluster.example.com", "bearer_token": BEARER_TOKEN, "verify_ssl": True},
     "operator_vault": {"url": "https://vault.example.com", "role_id": VAULT_ROLE_ID, "secret_id": VAULT_SECRET_ID},
@@ -31,6 +33,7 @@ VARIABLES: dict[str, Any] = {
     "awx_scm_url": "https://git.example.com/agents.git",
     "awx_execution_environment_image": "registry.example.com/agents-ee:0.1.0",
     "awx_credential_inputs": INPUTS,
+    "awx_rotate_rrule": "DTSTART:20260101T030000Z RRULE:FREQ=MONTHLY;INTERVAL=1",
 }
 INVENTORY = "agents:\n  hosts: {clovis: , roberval: , clementina: }\n  children: {canary: {hosts: {clementina: }}}\n"
 

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._keys import LARGEST_VALUE
+
 from .controller import BEARER_TOKEN_TYPE, Controller
-from .rules import render_injectors
+from .rules import is_answer, render_injectors
 from .runs import (
     CHECKOUT,
     INPUTS,
@@ -108,6 +110,10 @@ def test_job_templates(story: Story) -> None:
         "rollout fleet": "playbooks/rollout.yml",
         "restart agent": "playbooks/restart.yml",
         "restart fleet": "playbooks/restart.yml",
+        "rotate agent": "playbooks/rotate.yml",
+        "rotate fleet": "playbooks/rotate.yml",
+        "rotate access agent": "playbooks/rotate_access.yml",
+        "rotate access fleet": "playbooks/rotate_access.yml",
         "status": "playbooks/status.yml",
     }
     for name, item in made.items():
@@ -124,7 +130,7 @@ def test_job_templates(story: Story) -> None:
         ]
         assert item["inventory"] == story.controller.all("inventories")["agents inventory"]["id"]
     wave = 25 * 60
-    for operation in ("rollout", "restart"):
+    for operation in ("rollout", "restart", "rotate"):
         one, fleet = made[f"agents {operation} agent"]["timeout"], made[f"agents {operation} fleet"]["timeout"]
         assert one > 2 * wave, "one agent may come up for 25 minutes and go back for 25"
         assert fleet > 3 * 2 * wave, "three waves of that"
@@ -144,7 +150,11 @@ def test_surveys(story: Story) -> None:
         "rollout fleet": ["image", "tag"],
         "restart agent": ["agent"],
         "restart fleet": [],
-        "status": [],
+        "rotate agent": ["agent", "keys", "new_value", "abort"],
+        "rotate fleet": ["keys"],
+        "rotate access agent": ["agent"],
+        "rotate access fleet": [],
+        "status": ["secrets"],
     }
     for name, item in controller.all("job_templates").items():
         assert item["survey_enabled"] is bool(asked[name.removeprefix("agents ")])
@@ -154,6 +164,14 @@ def test_surveys(story: Story) -> None:
                 assert (question["min"], question["max"]) == (1, 52)
             else:
                 assert question["required"] is False
+                # A person who answers nothing is taken for one who says nothing.
+                assert is_answer(question, question.get("default", ""))
+                assert question.get("default", "") in ("", "false")
+            # What a person types there is kept encrypted by AWX, and shown to nobody; not in its messages either.
+            assert (question["type"] == "password") == (question["variable"] == "new_value")
+            if question["type"] == "password":
+                assert "default" not in question
+                assert question["max"] >= LARGEST_VALUE
 
 
 def test_credential_types_give_a_job_what_the_operations_read(story: Story) -> None:
@@ -237,10 +255,16 @@ def test_workflow(story: Story) -> None:
     assert {item["timeout"] for item in controller.all("workflow_approval_templates").values()} == {86400}
 
 
-def test_schedule(story: Story) -> None:
-    made = story.controller.all("schedules")["agents status"]
-    assert made["unified_job_template"] == story.controller.all("job_templates")["agents status"]["id"]
-    assert made["enabled"] is True
+def test_schedules(story: Story) -> None:
+    controller = story.controller
+    templates = {item["id"]: name for name, item in controller.all("job_templates").items()}
+    made = controller.all("schedules")
+    assert {name: (templates[one["unified_job_template"]], one["enabled"]) for name, one in made.items()} == {
+        "agents status": ("agents status", True),
+        # Nothing secret is renewed by itself unless somebody says when: of the access, nobody does here.
+        "agents rotate": ("agents rotate fleet", True),
+    }
+    assert made["agents rotate"]["rrule"] == VARIABLES["awx_rotate_rrule"]
 
 
 def test_check_names_what_somebody_changed_and_writes_nothing(story: Story) -> None:

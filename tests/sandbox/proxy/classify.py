@@ -15,6 +15,7 @@ _HARMLESS = re.compile(
     | /api/v1/namespaces/[^/]+/pods/[^/]+/portforward
     | /v1/auth/[^/]+/login(/[^/]+)?
     | /v1/auth/token/(renew|revoke)-self
+    | /v1/auth/[^/]+/role/[^/]+/secret-id(-accessor)?/lookup
     | /v1/sys/capabilities-self
     """,
     re.VERBOSE,

@@ -1,0 +1,132 @@
+"""Two rotations of one agent, and a run that outlived its kill: one works, no other writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.digitalsys.agents.plugins.module_utils import _journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
+from tests.integration.fleet import Fleet, gateway, pods, until
+from tests.integration.rotating import TOKEN, journal, values_left, vault_version
+from tests.integration.writes import holder, servers
+from tests.sandbox.kill import AfterWrite, run_and_kill
+from tests.sandbox.paths import CHECKOUT
+from tests.sandbox.proxy import Through, hold, proxied
+from tests.sandbox.proxy.rules import Match
+
+Make = Callable[..., Fleet]
+LIVE = "/v1/kv/data/agents/"
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """As the operator, past every proxy: the hands of a run that somebody thinks dead."""
+    return Vault({}, Context(dict(os.environ), str(tmp_path)))
+
+
+def killed_after_its_journal(fleet: Fleet, agent: str, folder: Path) -> None:
+    """A rotation that was prepared and not promoted."""
+    folder.mkdir()
+    with proxied(folder) as through:
+        command = fleet.command("playbooks/rotate.yml", "-e", f"agent={agent}", "-e", f"keys={TOKEN}")
+        place = AfterWrite(1, path="/v1/kv/data/agents-rotation/")
+        end = run_and_kill(command, fleet.environment(**servers(through)), CHECKOUT, place, through.proxy)
+    assert end.killed, end.output
+    assert journal(agent)["phase"] == "prepared"
+
+
+def test_of_two_rotations_one_works_and_the_other_names_it(make_fleet: Make, proxy: Through, tmp_path: Path) -> None:
+    agent = "giro-dois"
+    fleet = make_fleet(agent)
+    fleet.rollout(agent).ok()
+    old = fleet.values(agent)
+    standing = proxy.proxy.add(hold(Match(methods={"PATCH"}, path=LIVE)))
+    words = ["-e", f"agent={agent}", "-e", f"keys={TOKEN}"]
+    job = ["-e", "awx_job_id=812", "-e", "awx_user_name=alice"]
+    other = Fleet(tmp_path / "other", [agent])
+    with (tmp_path / "first").open("w+") as output:
+        first = subprocess.Popen(
+            fleet.command("playbooks/rotate.yml", *words, *job), cwd=CHECKOUT, env=fleet.environment(**servers(proxy)),
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            standing.wait_fired(timeout=60)
+            run = other.play("playbooks/rotate.yml", *words).failed("job 812 (alice)")
+            assert run.results[agent]["error"]["kind"] == "locked"
+            assert fleet.values(agent) == old
+            standing.release()
+            assert first.wait(120) == 0, Path(output.name).read_text()
+        finally:
+            first.kill()
+            first.wait()
+    assert vault_version(agent) == 2
+    assert journal(agent)["rotation_id"] == "812"
+    assert not holder(agent)
+    assert len(pods(agent)) == 1
+
+
+def test_a_run_that_outlived_its_kill_writes_nothing_after_another_took_over(
+    make_fleet: Make, tmp_path: Path, vault: Vault, needs: Callable[..., None]
+) -> None:
+    """I12, I2: what it knows is from before; the journal and the live path have moved on."""
+    needs("processes")
+    agent = "giro-zumbi"
+    fleet = make_fleet(agent)
+    fleet.rollout(agent).ok()
+    killed_after_its_journal(fleet, agent, tmp_path / "killed")
+    live, where = Entry(vault, "kv", f"agents/{agent}"), _journal.entry(vault, "kv", agent)
+    zombie = _journal.read(where)
+    assert zombie
+    run = fleet.rotate(agent, "-e", f"keys={TOKEN}").ok()
+    assert f"going on with rotation {zombie.rotation_id}" in run.output
+    # The one value that was ever made is the one that runs.
+    assert fleet.values(agent)[TOKEN] == zombie.new[TOKEN]
+    assert gateway(agent, zombie.new[TOKEN]) == 200
+    before = fleet.values(agent), vault_version(agent), journal(agent)
+    with pytest.raises(AgentError) as caught:
+        live.patch({TOKEN: "late"}, expected_version=zombie.base_version)
+    assert caught.value.details["cas"]
+    with pytest.raises(AgentError) as caught:
+        _journal.write(where, replace(zombie, phase=_journal.ROLLING_BACK))
+    assert caught.value.kind == "lock_lost"
+    assert (fleet.values(agent), vault_version(agent), journal(agent)) == before
+
+
+def test_after_an_abort_the_value_can_not_be_promoted_any_more(
+    make_fleet: Make, tmp_path: Path, vault: Vault, needs: Callable[..., None]
+) -> None:
+    needs("processes")
+    agent = "giro-desfeito"
+    fleet = make_fleet(agent)
+    fleet.rollout(agent).ok()
+    old = fleet.values(agent)
+    killed_after_its_journal(fleet, agent, tmp_path / "killed")
+    live, where = Entry(vault, "kv", f"agents/{agent}"), _journal.entry(vault, "kv", agent)
+    zombie = _journal.read(where)
+    assert zombie
+    run = fleet.rotate(agent, "-e", "abort=true", "-e", "force_unlock=true").ok()
+    assert f"rotation {zombie.rotation_id} is aborted" in run.output
+    assert journal(agent)["phase"] == "aborted"
+    assert not values_left(agent)
+    assert fleet.values(agent) == old
+    with pytest.raises(AgentError) as caught:
+        live.patch(zombie.new, expected_version=zombie.base_version)
+    assert caught.value.details["cas"]
+    with pytest.raises(AgentError) as caught:
+        _journal.write(where, replace(zombie, phase=_journal.PROMOTED))
+    assert caught.value.kind == "lock_lost"
+    assert fleet.values(agent) == old
+    assert len(pods(agent)) == 1
+    # What runs was never touched, and what comes next begins anew.
+    assert "no rotation is open" in fleet.rotate(agent, "-e", "abort=true").ok().output
+    assert fleet.rotate(agent, "-e", f"keys={TOKEN}").ok().changed(agent)
+    until(lambda: gateway(agent, fleet.values(agent)[TOKEN]) == 200, "the new token", 5)
