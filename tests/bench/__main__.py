@@ -2,8 +2,8 @@
 
 By rollout.yml, by module `agent` alone, by kubernetes.core.k8s as its users write it, and by kubectl. Prints seconds
 and the ratios of this one run, requests, and how late "done" is told. One task per object takes minutes for 100
-agents: only with --full (make bench ARGS=--full). Needs the sandbox, or a test cluster with KWOK, and its
-administrator.
+agents: only with --full (make bench ARGS=--full). Before that a rotation of one agent on the real kubelet, beside doing
+it by hand. Needs the sandbox, or a test cluster with KWOK, and its administrator.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tests.sandbox.existing import from_environment, require_marker
 from tests.sandbox.proxy.clients import API, VAULT, proxied
 
 from . import agents as fleet
+from . import rotation
 from .lateness import Watch
 from .report import Figures, load, show
 from .ways import AGENT, EACH, KUBECTL, LIST, ROLLOUT, Way, require_idle, run
@@ -75,6 +76,7 @@ def _ways(count: int, full: bool) -> Iterator[tuple[Way, int]]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--full", action="store_true", help="one task per object for 100 agents too: minutes")
+    parser.add_argument("--rotation", action="store_true", help="the rotation alone, beside doing it by hand")
     parser.add_argument("--agents", default="1,10,100", help="how many agents; default %(default)s")
     given = parser.parse_args()
     counts = [int(word) for word in given.agents.split(",")]
@@ -85,6 +87,9 @@ def main() -> int:
         return 77
     # Ended from outside it removes its agents all the same.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
+    rotation.main(given.full)
+    if given.rotation:
+        return 0
     figures = Figures(counts, before=load())
     names: list[str] = []
     with tempfile.TemporaryDirectory(prefix="agents-bench-") as scratch, fleet.node():
