@@ -68,8 +68,8 @@ molecule: sandbox ## the molecule scenarios, on the sandbox
 test: venv ## everything: check, unit, molecule and integration; the sandbox is left as it was found
 	@$(BIN)/python -m tests.gates.everything $(ARGS)
 
-test-crash: sandbox ## every kill and every lost answer, on both sides of each write; about half an hour
-	@environment="$$($(SANDBOX) env)"; eval "$$environment"; AGENTS_TEST_FULL=1 python -m pytest -v -s tests/integration/test_kills.py tests/integration/test_faults.py tests/integration/test_lock.py $(ARGS) </dev/null
+test-crash: sandbox ## every kill and every lost answer, on both sides of each write; about an hour
+	@environment="$$($(SANDBOX) env)"; eval "$$environment"; AGENTS_TEST_FULL=1 python -m pytest -v -s tests/integration/test_{kills,faults,lock,rotate_kills,rotate_lock,rotate_access}.py $(ARGS) </dev/null
 
 bench: sandbox ## rollout.yml beside its likes, on 1, 10 and 100 agents; prints ratios
 	@environment="$$($(SANDBOX) env)"; eval "$$environment"; python -m tests.bench $(ARGS) </dev/null
