@@ -69,7 +69,7 @@ test: venv ## everything: check, unit, molecule and integration; the sandbox is 
 	@$(BIN)/python -m tests.gates.everything $(ARGS)
 
 test-crash: sandbox ## every kill and every lost answer, on both sides of each write; about an hour
-	@environment="$$($(SANDBOX) env)"; eval "$$environment"; AGENTS_TEST_FULL=1 python -m pytest -v -s tests/integration/test_{kills,faults,lock,rotate_kills,rotate_lock,rotate_access}.py $(ARGS) </dev/null
+	@environment="$$($(SANDBOX) env)"; eval "$$environment"; AGENTS_TEST_FULL=1 python -m pytest -v -s tests/integration/test_{kills,faults,lock,rotate_kills,rotate_lock,rotate_access_faults}.py $(ARGS) </dev/null
 
 bench: sandbox ## rollout.yml beside its likes, on 1, 10 and 100 agents; prints ratios
 	@environment="$$($(SANDBOX) env)"; eval "$$environment"; python -m tests.bench $(ARGS) </dev/null

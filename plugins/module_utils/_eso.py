@@ -59,10 +59,10 @@ def sync_anew(agent: Home, kube: Kube, writer: Writer, timeout: int) -> None:
                 raise _not_synced(agent, store, external, timeout)
             if now - asked[SECRET_STORE] > _ASK_AGAIN:
                 asked[SECRET_STORE] = now
-                _touch(writer, store)
+                touch(writer, store)
             if now - asked[EXTERNAL_SECRET] > _ASK_AGAIN and is_ready(store):
                 asked[EXTERNAL_SECRET] = now
-                before = synced(_touch(writer, external))
+                before = synced(touch(writer, external))
             watching.wait(min(_ASK_AGAIN, timeout - (now - started)))
 
 
@@ -75,7 +75,8 @@ def _one(watching: Watching, kind: Kind, names: dict[Kind, str]) -> Object:
     return found
 
 
-def _touch(writer: Writer, live: Object) -> Object:
+def touch(writer: Writer, live: Object) -> Object:
+    """Any change of an annotation makes ESO refresh at once. The object as it was answered."""
     stamp = datetime.datetime.now(datetime.UTC).isoformat()
     return writer.signal(live, _names.SYNC_MANAGER, _names.FORCE_SYNC, stamp)
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import hmac
 import time
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Ho
 from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso import is_synced, synced, touch
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry
+from ansible_collections.digitalsys.agents.plugins.module_utils._pods import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import EXTERNAL_SECRET, SECRET, SECRET_STORE
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._watching import Selection, Watching
@@ -89,6 +90,7 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
     selection = Selection(SECRET, fields=f"metadata.name={name}")
     started, asked_for = time.monotonic(), 0
     with Watching(kube, agent.namespace, (selection,)) as watching:
+        before = ""
         while True:
             there = decoded(next(iter(watching.objects(SECRET)), None), context)
             # Vault is read anew each time: a hand edit during the wait would be stamped as the version before.
@@ -100,37 +102,32 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
                 _require_keys(agent, there, f"Secret {name}")
                 return Proof(str(found[1]) if found else UNPROVED, there.get(_names.GATEWAY_TOKEN, ""))
             if time.monotonic() - started > timeout:
-                raise _silence(agent, kube, wrong, timeout)
+                raise _unequal(agent, kube, wrong, timeout, before)
             if asked_for != (found[1] if found else -1):
                 asked_for = found[1] if found else -1
                 context.progress(
                     f"{agent.name}: Secret {name} is behind Vault ({len(wrong)} keys); asking ESO to sync now"
                 )
-                force_sync(agent, kube, writer)
+                before = force_sync(agent, kube, writer)
             watching.wait(min(5.0, timeout - (time.monotonic() - started)))
 
 
-def force_sync(agent: Home, kube: Kube, writer: Writer) -> None:
-    """Any change of an annotation makes ESO refresh at once."""
+def force_sync(agent: Home, kube: Kube, writer: Writer) -> str:
+    """ESO is asked to refresh at once. What it stood at before, for is_synced."""
     live = kube.get(EXTERNAL_SECRET, agent.namespace, _names.external_secret(agent.name))
     if live is None:
         raise AgentError(
             "secret", f"ExternalSecret {_names.external_secret(agent.name)} has gone", "Run rollout.yml again."
         )
-    stamp = datetime.datetime.now(datetime.UTC).isoformat()
-    writer.signal(live, _names.SYNC_MANAGER, _names.FORCE_SYNC, stamp)
+    return synced(touch(writer, live))
 
 
-def _condition(live: Object | None, kind: str) -> Object:
-    conditions = ((live or {}).get("status") or {}).get("conditions") or []
-    return next((one for one in conditions if one.get("type") == kind), {})
-
-
-def _silence(agent: Home, kube: Kube, wrong: list[str], timeout: int) -> AgentError:
-    """Which controller or condition is behind it, since when."""
-    external = kube.get(EXTERNAL_SECRET, agent.namespace, _names.external_secret(agent.name))
-    store = kube.get(SECRET_STORE, agent.namespace, _names.secret_store(agent.name))
-    ready, store_ready = _condition(external, "Ready"), _condition(store, "Ready")
+def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: str) -> AgentError:
+    """Which controller or condition is behind it, since when. before: what ESO stood at when it was asked."""
+    name, store_name = _names.external_secret(agent.name), _names.secret_store(agent.name)
+    external = kube.get(EXTERNAL_SECRET, agent.namespace, name)
+    store = kube.get(SECRET_STORE, agent.namespace, store_name)
+    ready, store_ready = condition(external or {}, "Ready"), condition(store or {}, "Ready")
     refreshed = ((external or {}).get("status") or {}).get("refreshTime") or "never"
     lines = [
         f"{agent.name}: Secret {_names.env_secret(agent.name)} did not become what Vault has within "
@@ -138,18 +135,22 @@ def _silence(agent: Home, kube: Kube, wrong: list[str], timeout: int) -> AgentEr
     ]
     if store_ready.get("status") != "True" and store_ready:
         lines.append(
-            f"SecretStore {_names.secret_store(agent.name)} is not ready since "
-            f"{store_ready.get('lastTransitionTime')}: {store_ready.get('message')}"
+            f"SecretStore {store_name} is not ready since {store_ready.get('lastTransitionTime')}: "
+            f"{store_ready.get('message')}"
         )
     elif ready and ready.get("status") != "True":
         lines.append(
-            f"ExternalSecret {_names.external_secret(agent.name)} is not ready since "
-            f"{ready.get('lastTransitionTime')}: {ready.get('message')}"
+            f"ExternalSecret {name} is not ready since {ready.get('lastTransitionTime')}: {ready.get('message')}"
+        )
+    elif is_synced(external, before):
+        lines.append(
+            f"ExternalSecret {name} says that it synced at {refreshed}: then it reads something else than "
+            f"{agent.vault_mount}/{agent.vault_path} (look at its spec), or somebody else writes to the Secret"
         )
     else:
         lines.append(
-            "the External Secrets Operator is silent: its last refresh of "
-            f"{_names.external_secret(agent.name)} was {refreshed}, a sync was asked for {timeout} s ago"
+            f"the External Secrets Operator is silent: its last refresh of {name} was {refreshed}, a sync was asked "
+            f"for {timeout} s ago"
         )
     return AgentError(
         "secret",

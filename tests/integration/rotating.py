@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import hvac
 
-from tests.integration.fleet import get, vault_admin
+from tests.integration.fleet import NAMESPACE, get, kubectl, vault_admin
 
 TOKEN = "OPENCLAW_GATEWAY_TOKEN"
 Object = dict[str, Any]
@@ -91,3 +93,14 @@ def stamp(agent: str) -> str:
     live = get("deployment", agent)
     assert live
     return str(live["spec"]["template"]["metadata"]["annotations"].get("agents.digitalsys/secret-version", ""))
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """A freeze of the whole fleet."""
+    words = ("--from-literal=until=2999-01-01T00:00:00Z", "--from-literal=reason=stock-taking", "--from-literal=by=ana")
+    kubectl("create", "configmap", "fleet-freeze", "-n", NAMESPACE, *words)
+    try:
+        yield
+    finally:
+        kubectl("delete", "configmap", "fleet-freeze", "-n", NAMESPACE)

@@ -14,18 +14,20 @@ from tests.sandbox.paths import CHECKOUT
 from tests.sandbox.proxy.clients import Through
 
 Make = Callable[..., Fleet]
-BY_PATH, BY_NAME = "rollout.yml", "digitalsys.agents.rollout"
+BY_PATH, BY_NAME, ROTATE = "rollout.yml", "digitalsys.agents.rollout", "playbooks/rotate.yml"
 #: A folder in which there is no ansible.cfg; '' would mean the working directory's.
 NO_SETTINGS = {"ANSIBLE_CONFIG": "/proc/self/fdinfo"}
 #: Each costs a start of ansible: one of each kind. tests/unit/test_known_agents.py has all spellings.
 BAD_WORDS = {
     BY_PATH: ("mal-tres", "../x", "", "all", "!mal-um", "mal-um\n"),
     BY_NAME: ("mal-tres", "", "~mal.*", "agents[0]"),
+    ROTATE: ("mal-tres", ""),
 }
 #: --limit beside -e agent=mal-um, and the order of the two.
 BAD_LIMITS = {
     BY_PATH: ("mal-dois", "mal-um,mal-dois", "mal-um,nobody"),
     BY_NAME: ("mal-dois", "mal-*"),
+    ROTATE: ("mal-dois",),
 }
 
 
@@ -52,7 +54,7 @@ def _refusals(run: Run) -> list[Object]:
     return items
 
 
-@pytest.mark.parametrize("playbook", [BY_PATH, BY_NAME])
+@pytest.mark.parametrize("playbook", [BY_PATH, BY_NAME, ROTATE])
 def test_a_name_that_is_no_agents_is_refused_before_any_request(
     make_fleet: Make, proxy: Through, tmp_path: Path, playbook: str
 ) -> None:
@@ -145,11 +147,11 @@ def test_the_modules_themselves_refuse_a_name_before_any_request(make_fleet: Mak
     """Not every playbook is ours: someone's own task may loop over names from anywhere."""
     fleet = make_fleet("mal-um", provide=False)
     seen = 0
-    for module in ("agent", "agent_rollout", "agent_access"):
-        options = {} if module == "agent_access" else _agent()
+    for module in ("agent", "agent_rollout", "agent_access", "agent_rotation"):
+        options = _agent() if module in ("agent", "agent_rollout") else {}
         task = {f"digitalsys.agents.{module}": {"name": "{{ item }}", **options}, "loop": list(_NAMES)}
         seen += len(_refusals(_play(fleet, [task], dict(proxy.environment))))
-    assert seen == 3 * len(_NAMES)
+    assert seen == 4 * len(_NAMES)
     assert proxy.proxy.requests() == []
 
 

@@ -1,63 +1,33 @@
-"""People at the same keys, values that do not work, words that cannot be: what a rotation does then."""
+"""People at the same keys while a rotation is open: theirs is kept, or the rotation stops; nothing is overwritten."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-
+from tests.integration.disturbing import (
+    PROMOTION,
+    RESTART,
+    agrees,
+    killed_after_its_journal,
+    killed_after_its_promotion,
+    meanwhile,
+    running,
+)
 from tests.integration.failing import error_of, message_of
-from tests.integration.fleet import Fleet, Run, gateway, pods, vault_admin
-from tests.integration.podwatch import PodWatch
-from tests.integration.rotating import TOKEN, bring, edit, inbox, journal, secret, stamp, values_left, vault_version
-from tests.integration.test_rotate_faults import _frozen
-from tests.integration.test_rotate_lock import killed_after_its_journal
+from tests.integration.fleet import Fleet, gateway, pods
+from tests.integration.rotating import TOKEN, edit, frozen, journal, secret, stamp, values_left, vault_version
 from tests.integration.writes import holder
-from tests.sandbox.existing import Existing
-from tests.sandbox.proxy import Match, Through, hold
+from tests.sandbox.proxy import Through
 
 AGENT = "giro-gente"
-KEYS = ("-e", f"keys={TOKEN}")
-BEFORE_PROMOTION = Match(methods={"PATCH"}, path="/v1/kv/data/agents/")
-AFTER_PROMOTION = Match(methods={"PATCH"}, path="/deployments/")
-
-
-@pytest.fixture(scope="module")
-def fleet(sandbox: Existing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """One agent that runs well; every test leaves it so."""
-    if lacking := {"kubelet", "processes", "vault-admin"} - sandbox.capabilities:
-        pytest.skip(f"this backend lacks: {', '.join(sorted(lacking))}")
-    fleet = Fleet(tmp_path_factory.mktemp("rotate"), [AGENT], {"agent_secret_refresh": "1h"})
-    try:
-        fleet.provide()
-        fleet.rollout(AGENT).ok()
-        yield fleet
-    finally:
-        fleet.remove()
-
-
-def _meanwhile(fleet: Fleet, proxy: Through, where: Match, do: Callable[[], None]) -> Run:
-    """A rotation of the token that stands before a request while this is done."""
-    standing = proxy.proxy.add(hold(where))
-
-    def act() -> None:
-        standing.wait_fired(timeout=60)
-        do()
-        standing.release()
-
-    thread = threading.Thread(target=act)
-    thread.start()
-    run = fleet.rotate(AGENT, *KEYS, env=proxy.environment)
-    thread.join()
-    return run
+NOW = ("-e", "force_unlock=true")
+fleet = running(AGENT)
 
 
 def test_another_key_that_a_person_writes_meanwhile_is_kept(fleet: Fleet, proxy: Through) -> None:
     """I9, and I1: the rest is theirs."""
     old, version = fleet.values(AGENT), vault_version(AGENT)
-    _meanwhile(fleet, proxy, BEFORE_PROMOTION, lambda: edit(AGENT, LINEAR_API_KEY="by hand", EXTRA="more")).ok()
+    meanwhile(fleet, proxy, PROMOTION, lambda: edit(AGENT, LINEAR_API_KEY="by hand", EXTRA="more")).ok()
     new = fleet.values(AGENT)
     assert new == {**old, "LINEAR_API_KEY": "by hand", "EXTRA": "more", TOKEN: new[TOKEN]}
     assert new[TOKEN] != old[TOKEN]
@@ -65,14 +35,14 @@ def test_another_key_that_a_person_writes_meanwhile_is_kept(fleet: Fleet, proxy:
     assert secret(AGENT) == new
     assert stamp(AGENT) == str(version + 2)
     # Whoever writes fewer keys than there were is told what has gone.
-    run = _meanwhile(fleet, proxy, BEFORE_PROMOTION, lambda: edit(AGENT, EXTRA=None)).ok()
+    run = meanwhile(fleet, proxy, PROMOTION, lambda: edit(AGENT, EXTRA=None)).ok()
     assert "EXTRA has gone from" in run.output
     assert "EXTRA" not in secret(AGENT)
 
 
 def test_a_person_who_writes_the_same_key_first_is_not_overwritten(fleet: Fleet, proxy: Through) -> None:
     old, pod = fleet.values(AGENT), stamp(AGENT)
-    run = _meanwhile(fleet, proxy, BEFORE_PROMOTION, lambda: edit(AGENT, **{TOKEN: "a-persons-own-token"}))
+    run = meanwhile(fleet, proxy, PROMOTION, lambda: edit(AGENT, **{TOKEN: "a-persons-own-token"}))
     message = message_of(run, AGENT)
     assert "somebody wrote other values" in message
     assert "nothing of them was overwritten" in message
@@ -88,7 +58,7 @@ def test_a_person_who_writes_the_same_key_first_is_not_overwritten(fleet: Fleet,
 
 def test_a_person_who_writes_the_same_key_while_the_pod_comes_up_keeps_theirs(fleet: Fleet, proxy: Through) -> None:
     old = fleet.values(AGENT)
-    run = _meanwhile(fleet, proxy, AFTER_PROMOTION, lambda: edit(AGENT, **{TOKEN: "another-token-by-hand"}))
+    run = meanwhile(fleet, proxy, RESTART, lambda: edit(AGENT, **{TOKEN: "another-token-by-hand"}))
     assert "after the promotion. Theirs stand" in message_of(run, AGENT).replace("\n", " ")
     assert fleet.values(AGENT) == {**old, TOKEN: "another-token-by-hand"}
     assert journal(AGENT)["phase"] == "superseded"
@@ -99,74 +69,42 @@ def test_a_person_who_writes_the_same_key_while_the_pod_comes_up_keeps_theirs(fl
 
 def test_an_open_rotation_is_the_only_one_and_ends_also_in_a_freeze(fleet: Fleet, tmp_path: Path) -> None:
     version = vault_version(AGENT)
-    killed_after_its_journal(fleet, AGENT, tmp_path / "killed")
-    run = fleet.rotate(AGENT, "-e", "keys=GITHUB_TOKEN", "-e", "force_unlock=true")
+    killed_after_its_journal(fleet, tmp_path / "killed")
+    run = fleet.rotate(AGENT, "-e", "keys=GITHUB_TOKEN", *NOW)
     error = error_of(run, AGENT)
     assert error["kind"] == "rotation_open"
     assert error["keys"] == [TOKEN]
     assert "abort=true" in message_of(run, AGENT)
-    with _frozen():
-        fleet.rotate(AGENT, "-e", "force_unlock=true").ok()
+    with frozen():
+        fleet.rotate(AGENT, *NOW).ok()
     assert vault_version(AGENT) == version + 1
     assert gateway(AGENT, fleet.values(AGENT)[TOKEN]) == 200
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "story"),
-    [
-        ("TESTGATEWAY_TOKEN_OVERRIDE", "no-gateway-takes-what-vault-says", "refuses the token that stands in Vault"),
-        ("TESTGATEWAY_EXIT", "1", "exit"),
-    ],
-    ids=["refused", "crash"],
-)
-def test_a_value_that_does_not_work_is_taken_back_with_both_stories(
-    fleet: Fleet, key: str, value: str, story: str
-) -> None:
-    old, old_stamp = fleet.values(AGENT), stamp(AGENT)
-    bring(AGENT, **{key: value})
-    with PodWatch() as watch:
-        run = fleet.rotate(AGENT)
-    message, error = message_of(run, AGENT), error_of(run, AGENT)
-    assert error["kind"] == "rotation"
-    assert story in message.splitlines()[0]
-    assert error["evidence"]["pod"]
-    assert f"Everything is back: {AGENT} runs with the old values, verified." in message
-    assert "lies in kv/agents-inbox/giro-gente still" in message
-    assert value not in run.output or len(value) < 6
-    assert fleet.values(AGENT) == secret(AGENT) == old
-    assert stamp(AGENT) not in ("", old_stamp)
-    assert gateway(AGENT, old[TOKEN]) == 200
-    assert journal(AGENT)["phase"] == "rolled_back"
-    assert not values_left(AGENT)
-    assert inbox(AGENT) == {key: value}
-    assert not holder(AGENT)
-    # I6: the one that did not work, and the one that runs again.
-    assert len(watch.seen[AGENT]) <= 3
-    assert not [names for names in watch.together if names[0].startswith(f"{AGENT}-")]
-    assert len(pods(AGENT)) == 1
-    vault_admin().secrets.kv.v2.delete_metadata_and_all_versions(f"agents-inbox/{AGENT}", mount_point="kv")
+def test_another_key_that_a_person_writes_while_the_pod_comes_up_is_kept(fleet: Fleet, proxy: Through) -> None:
+    """It is not in this pod yet, and the stamp says so: the next rollout brings it."""
+    old, version = fleet.values(AGENT), vault_version(AGENT)
+    meanwhile(fleet, proxy, RESTART, lambda: edit(AGENT, LINEAR_API_KEY="while it came up")).ok()
+    new = fleet.values(AGENT)
+    assert new == {**old, "LINEAR_API_KEY": "while it came up", TOKEN: new[TOKEN]}
+    assert vault_version(AGENT) == version + 2
+    assert stamp(AGENT) == str(version + 1)
+    assert gateway(AGENT, new[TOKEN]) == 200
+    fleet.rollout(AGENT).ok()
+    assert stamp(AGENT) == str(version + 2)
+    agrees(fleet)
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("keys=lower-case",), "keys"),
-        (('{"keys": ["A", "../B"]}',), "keys"),
-        ((f"keys={TOKEN}", '{"new_value": "two\\nlines"}'), "line break"),
-        ((f"keys={TOKEN}", '{"new_value": " padded"}'), "white space"),
-        ((f"keys={TOKEN},GITHUB_TOKEN", "new_value=x"), "new_value is for one key"),
-        (("new_value=x",), "new_value is for one key"),
-        ((f"keys={TOKEN}", "abort=true"), "abort and keys are both given"),
-        ((f"keys={TOKEN}", "rotation_id=../x"), "rotation_id"),
-        ((f"keys={TOKEN}", '{"agent_key_policy": {"A": {"generate": 32}}}'), "key_policy.A"),
-        ((f"keys={TOKEN}", '{"agent_key_policy": {"A": {"max_age": "soon"}}}'), "max_age"),
-    ],
-)
-def test_words_that_cannot_be_are_refused_before_any_request(
-    fleet: Fleet, proxy: Through, words: tuple[str, ...], said: str
-) -> None:
-    given = [part for word in words for part in ("-e", word)]
-    run = fleet.rotate(AGENT, *given, env=proxy.environment)
-    assert error_of(run, AGENT)["kind"] == "invalid"
-    assert said in run.message(AGENT), run.output
-    assert not proxy.proxy.requests()
+def test_an_abort_takes_back_what_was_promoted(fleet: Fleet, tmp_path: Path) -> None:
+    old, version, pod = fleet.values(AGENT), vault_version(AGENT), pods(AGENT)[0]["metadata"]["uid"]
+    killed_after_its_promotion(fleet, tmp_path / "killed")
+    assert fleet.values(AGENT)[TOKEN] != old[TOKEN]
+    foretold = fleet.rotate(AGENT, "-e", "abort=true", *NOW, "--check").ok()
+    assert f"would take back {TOKEN}" in foretold.output
+    assert vault_version(AGENT) == version + 1
+    run = fleet.rotate(AGENT, "-e", "abort=true", *NOW).ok()
+    assert "is rolled back" in run.output
+    assert fleet.values(AGENT) == old
+    # The pod never had the new token: it is the same one.
+    assert pods(AGENT)[0]["metadata"]["uid"] == pod
+    agrees(fleet, "rolled_back")

@@ -15,16 +15,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._context import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
+from tests.integration.disturbing import KEYS, PROMOTION, killed_after_its_journal
 from tests.integration.fleet import Fleet, gateway, pods, until
 from tests.integration.rotating import TOKEN, journal, values_left, vault_version
 from tests.integration.writes import holder, servers
-from tests.sandbox.kill import AfterWrite, run_and_kill
 from tests.sandbox.paths import CHECKOUT
-from tests.sandbox.proxy import Through, hold, proxied
-from tests.sandbox.proxy.rules import Match
+from tests.sandbox.proxy import Through, hold
 
 Make = Callable[..., Fleet]
-LIVE = "/v1/kv/data/agents/"
 
 
 @pytest.fixture
@@ -33,24 +31,13 @@ def vault(tmp_path: Path) -> Vault:
     return Vault({}, Context(dict(os.environ), str(tmp_path)))
 
 
-def killed_after_its_journal(fleet: Fleet, agent: str, folder: Path) -> None:
-    """A rotation that was prepared and not promoted."""
-    folder.mkdir()
-    with proxied(folder) as through:
-        command = fleet.command("playbooks/rotate.yml", "-e", f"agent={agent}", "-e", f"keys={TOKEN}")
-        place = AfterWrite(1, path="/v1/kv/data/agents-rotation/")
-        end = run_and_kill(command, fleet.environment(**servers(through)), CHECKOUT, place, through.proxy)
-    assert end.killed, end.output
-    assert journal(agent)["phase"] == "prepared"
-
-
 def test_of_two_rotations_one_works_and_the_other_names_it(make_fleet: Make, proxy: Through, tmp_path: Path) -> None:
     agent = "giro-dois"
     fleet = make_fleet(agent)
     fleet.rollout(agent).ok()
     old = fleet.values(agent)
-    standing = proxy.proxy.add(hold(Match(methods={"PATCH"}, path=LIVE)))
-    words = ["-e", f"agent={agent}", "-e", f"keys={TOKEN}"]
+    standing = proxy.proxy.add(hold(PROMOTION))
+    words = ["-e", f"agent={agent}", *KEYS]
     job = ["-e", "awx_job_id=812", "-e", "awx_user_name=alice"]
     other = Fleet(tmp_path / "other", [agent])
     with (tmp_path / "first").open("w+") as output:
@@ -82,12 +69,13 @@ def test_a_run_that_outlived_its_kill_writes_nothing_after_another_took_over(
     agent = "giro-zumbi"
     fleet = make_fleet(agent)
     fleet.rollout(agent).ok()
-    killed_after_its_journal(fleet, agent, tmp_path / "killed")
+    # As in AWX, where the job that goes on has another number than the one that was killed.
+    killed_after_its_journal(fleet, tmp_path / "killed", "-e", "awx_job_id=5")
     live, where = Entry(vault, "kv", f"agents/{agent}"), _journal.entry(vault, "kv", agent)
     zombie = _journal.read(where)
     assert zombie
-    run = fleet.rotate(agent, "-e", f"keys={TOKEN}").ok()
-    assert f"going on with rotation {zombie.rotation_id}" in run.output
+    run = fleet.rotate(agent, *KEYS, "-e", "awx_job_id=6").ok()
+    assert "going on with rotation 5" in run.output
     # The one value that was ever made is the one that runs.
     assert fleet.values(agent)[TOKEN] == zombie.new[TOKEN]
     assert gateway(agent, zombie.new[TOKEN]) == 200
@@ -109,7 +97,7 @@ def test_after_an_abort_the_value_can_not_be_promoted_any_more(
     fleet = make_fleet(agent)
     fleet.rollout(agent).ok()
     old = fleet.values(agent)
-    killed_after_its_journal(fleet, agent, tmp_path / "killed")
+    killed_after_its_journal(fleet, tmp_path / "killed")
     live, where = Entry(vault, "kv", f"agents/{agent}"), _journal.entry(vault, "kv", agent)
     zombie = _journal.read(where)
     assert zombie
@@ -128,5 +116,5 @@ def test_after_an_abort_the_value_can_not_be_promoted_any_more(
     assert len(pods(agent)) == 1
     # What runs was never touched, and what comes next begins anew.
     assert "no rotation is open" in fleet.rotate(agent, "-e", "abort=true").ok().output
-    assert fleet.rotate(agent, "-e", f"keys={TOKEN}").ok().changed(agent)
+    assert fleet.rotate(agent, *KEYS).ok().changed(agent)
     until(lambda: gateway(agent, fleet.values(agent)[TOKEN]) == 200, "the new token", 5)
