@@ -18,6 +18,11 @@ from tests.sandbox.paths import CHECKOUT
 from .gate import BIN
 
 
+#: Most of a test's time is a pod's. A file's tests stay together, since they share fixtures; tests/integration/turns.py
+#: says which run alone.
+SIDE_BY_SIDE = ("--numprocesses=3", "--dist=loadfile")
+
+
 def step(name: str, *command: str, env: Mapping[str, str] | None = None) -> bool:
     """Runs a step with its output passed on; whether it went well. Announced, with its seconds at the end."""
     print(f"test: {name}", flush=True)
@@ -50,7 +55,7 @@ def main() -> int:
         failed = [name for name, went_well in results.items() if not went_well]
         if failed:
             print(f"test: FAILED before pytest: {', '.join(failed)}", flush=True)
-        pytest = (sys.executable, "-m", "pytest", "-v", *folders, *sys.argv[1:])
+        pytest = (sys.executable, "-m", "pytest", "-v", *SIDE_BY_SIDE, *folders, *sys.argv[1:])
         code = subprocess.run(pytest, cwd=CHECKOUT, env=env, stdin=subprocess.DEVNULL, check=False).returncode
     finally:
         if not found_up:

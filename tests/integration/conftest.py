@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 
 from tests.integration.fleet import NAMESPACE, Fleet
+from tests.integration.turns import turn
 from tests.sandbox import kwok
 from tests.sandbox.existing import Existing, from_environment, require_marker
 from tests.sandbox.proxy.clients import Through, proxied
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """The fixtures of a test's module are made and taken away in its turn too."""
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

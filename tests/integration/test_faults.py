@@ -126,6 +126,7 @@ def test_the_answer_of_each_write_is_lost(make_fleet: Make, tmp_path: Path) -> N
     assert sum(count.values()) >= len(lost) - 1, "only the request to sync may have been unneeded"
 
 
+@pytest.mark.alone
 def test_the_api_server_restarts_in_the_middle(make_fleet: Make, proxy: Through, needs: Callable[..., None]) -> None:
     needs("processes")
     fleet, agent = make_fleet("rede-reinicio", variables=PATIENT), "rede-reinicio"

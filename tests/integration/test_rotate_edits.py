@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.integration.disturbing import (
     PROMOTION,
     RESTART,
@@ -67,6 +69,7 @@ def test_a_person_who_writes_the_same_key_while_the_pod_comes_up_keeps_theirs(fl
     assert gateway(AGENT, "another-token-by-hand") == 200
 
 
+@pytest.mark.alone
 def test_an_open_rotation_is_the_only_one_and_ends_also_in_a_freeze(fleet: Fleet, tmp_path: Path) -> None:
     version = vault_version(AGENT)
     killed_after_its_journal(fleet, tmp_path / "killed")

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.integration.disturbing import KEYS, PROMOTION, RESTART, agrees, meanwhile, running
 from tests.integration.failing import message_of
 from tests.integration.fleet import NAMESPACE, Fleet, gateway, get, kubectl, until, vault_admin
@@ -20,6 +22,7 @@ _EXTERNAL, _STORE = f"externalsecret/{AGENT}-env-secret", f"secretstore/{AGENT}-
 #: A key by which the small image's gateway refuses its own token.
 REFUSED = "TESTGATEWAY_TOKEN_OVERRIDE"
 fleet = running(AGENT)
+pytestmark = pytest.mark.alone
 
 
 @contextmanager

@@ -241,6 +241,7 @@ def token_that_has_ended() -> str:
     return token
 
 
+@pytest.mark.alone
 def test_a_sealed_vault_is_one_clear_error(make_fleet: Make, needs: Callable[..., None]) -> None:
     needs("processes", "vault-admin")
     fleet = make_fleet("situacao-selo", provide=False)
