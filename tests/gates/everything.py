@@ -17,7 +17,6 @@ from tests.sandbox.paths import CHECKOUT
 
 from .gate import BIN
 
-
 #: Most of a test's time is a pod's. A file's tests stay together, since they share fixtures; tests/integration/turns.py
 #: says which run alone.
 SIDE_BY_SIDE = ("--numprocesses=3", "--dist=loadfile")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 
 import hvac
+import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils import _journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
