@@ -24,6 +24,8 @@ _LOG_LINES = 40
 _LOG_LINES_SHOWN = 3
 _LINE_LENGTH = 200
 _EVENTS = 12
+#: Causes that going back would not mend: nothing is undone then.
+SOMEBODY_ELSES = ("changed", "paused")
 _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 #: What the words of registries and of containerd mean for whoever has to mend it; the first that fits.
 _PULL_MEANS = (

@@ -12,8 +12,8 @@ class AgentError(Exception):
     """What failed, why, and what to do next.
 
     kind     a word that a playbook or AWX can act on: invalid, forbidden, unauthorized, unavailable, not_found,
-             not_ours, conflict, wrong_cluster, locked, lock_lost, frozen, secret, vault, image, rollout, verify,
-             missing_library
+             not_ours, conflict, wrong_cluster, locked, lock_lost, frozen, secret, vault, image, rollout, rotation,
+             rotation_open, verify, missing_library
     message  what and why; may have several lines (at most ten together with the hint)
     hint     what to type or look at next
     details  the full evidence as data; never a secret value
@@ -30,4 +30,4 @@ class AgentError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
     def as_data(self) -> dict[str, Any]:
-        return {"kind": self.kind, "hint": self.hint, **self.details}
+        return {"kind": self.kind, "message": self.message, "hint": self.hint, **self.details}

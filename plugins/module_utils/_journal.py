@@ -27,7 +27,8 @@ CLOSED = (FINISHED, ROLLED_BACK, ABORTED, SUPERSEDED)
 class Journal:
     """One rotation. phase is a hint: every step finds the truth by looking.
 
-    base_version: of Vault, before the promotion. stamp: the version in the pod's template when the rotation began.
+    base_version: of Vault, with the old values: from before the promotion, or after the way back.
+    stamp: the version in the pod's template when the rotation began.
     containers: those of its pod then, so that a restart since is seen. new: key -> value; {} once it is closed.
     inbox_version: what was taken from the inbox, 0 for nothing. started_at: seconds since 1970 by Vault's clock.
     failure: why it goes back. version: of the journal's own entry.

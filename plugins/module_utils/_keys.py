@@ -107,24 +107,27 @@ def generate(policy: KeyPolicy) -> str:
 
 def check_value(key: str, value: Any, policy: KeyPolicy) -> str:
     """The value itself; AgentError 'invalid', which never shows it."""
-    wrong = ""
+    wrong, hint = "", "Bring it once more."
     if not isinstance(value, str) or not value:
         wrong = "it is empty, or no text"
     elif len(value.encode("utf-8", "surrogatepass")) > LARGEST_VALUE:
         wrong = f"it is longer than {LARGEST_VALUE // 1024} KiB"
     elif "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
         wrong = "it is no UTF-8 text, or has a NUL in it"
+    elif value.endswith("\n") and (policy.multi_line or "\n" not in value[:-1]):
+        wrong = "it ends with a line break, as Enter or echo add one"
+        hint = 'Bring it without: printf %s "$value" | vault kv …'
     elif not policy.multi_line and ("\n" in value or "\r" in value):
         wrong = "it has a line break in it, and its policy has no multi_line: true"
     elif value != value.strip():
         wrong = "it begins or ends with white space"
     if wrong:
-        raise AgentError("invalid", f"the new value of {key} is not allowed: {wrong}", "Bring it once more.")
+        raise AgentError("invalid", f"the new value of {key} is not allowed: {wrong}", hint)
     return str(value)
 
 
-def try_out(key: str, value: str, trial: Trial) -> None:
-    """S4. AgentError 'refused' unless the service answers as the policy says."""
+def refusal(key: str, value: str, trial: Trial) -> str:
+    """S4. Words for what its service answers, '' where that is what the policy says."""
     session = requests.Session()
     session.trust_env = False
     try:
@@ -137,6 +140,5 @@ def try_out(key: str, value: str, trial: Trial) -> None:
         found = type(error).__name__
     finally:
         session.close()
-    if found:
-        host = trial.url.split("/")[2]
-        raise AgentError("refused", f"the new value of {key} did not pass its test at {host}: {found}", "")
+    host = trial.url.split("/")[2]
+    return found and f"the new value of {key} did not pass its test at {host}: {found}"

@@ -17,7 +17,12 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube_config import configuration, impersonation
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube_errors import is_retryable, refusal, status_of
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube_errors import (
+    is_retryable,
+    refusal,
+    refused_handshake,
+    status_of,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import FIELD_MANAGER
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import BY_NAME, NAMESPACE, Kind
 from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget, backoff
@@ -254,8 +259,9 @@ class Kube:
         forward = portforward(api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))
         return forward.socket(port)
 
-    def exec(self, namespace: str, pod: str, container: str, command: list[str]) -> str:
-        """What a command in the container prints. Its words stand in the API server's audit log: never a value."""
+    def exec(self, namespace: str, pod: str, container: str, command: list[str]) -> str | None:
+        """What a command in the container prints; None where it did not come to run. Its words stand in the API
+        server's audit log: never a value."""
         api = kubernetes_client.CoreV1Api(kubernetes_client.ApiClient(self._api.configuration))
         try:
             return str(
@@ -273,11 +279,11 @@ class Kube:
                 )
             )
         except ApiException as error:
-            if error.status in (401, 403):
-                raise refusal("create", f"/api/v1/namespaces/{namespace}/pods/{pod}/exec", 403, error.body) from None
-            return ""
+            if refused_handshake(error) == 403:
+                raise refusal("create", f"/api/v1/namespaces/{namespace}/pods/{pod}/exec", 403, b"") from None
+            return None
         except (urllib3.exceptions.HTTPError, OSError):
-            return ""
+            return None
 
     def close(self) -> None:
         self._api.close()

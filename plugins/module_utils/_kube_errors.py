@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 
 _MANAGER = re.compile(r'conflict with "([^"]+)"')
+_HANDSHAKE = re.compile(r"Handshake status ([0-9]{3})")
 RETRYABLE = frozenset((408, 429, 500, 502, 503, 504))
 #: For so many seconds after a connection broke, an API server may be one that has just started: it answers before it
 #: has loaded the roles and service accounts, and refuses what it will allow a moment later.
@@ -44,6 +45,13 @@ def conflicting_managers(status: dict[str, Any]) -> dict[str, str]:
         for cause in causes
         if cause.get("reason") == "FieldManagerConflict" and (match := _MANAGER.search(cause.get("message", "")))
     }
+
+
+def refused_handshake(error: Any) -> int:
+    """The status with which a websocket (exec, port-forward) was refused, 0 for any other failure of it. The library
+    has it in the words alone."""
+    found = _HANDSHAKE.search(str(getattr(error, "reason", "")))
+    return int(found[1]) if found else 0
 
 
 def _resource_of(path: str) -> str:

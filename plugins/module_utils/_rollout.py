@@ -14,7 +14,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Ag
 from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._bring_up import Failed, Run, after_takeover, bring_up
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._diagnose import Diagnosis
+from ansible_collections.digitalsys.agents.plugins.module_utils._diagnose import SOMEBODY_ELSES, Diagnosis
 from ansible_collections.digitalsys.agents.plugins.module_utils._digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
@@ -41,8 +41,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Va
 
 Object = dict[str, Any]
 _RUN_ID = re.compile(r"\A[A-Za-z0-9]([A-Za-z0-9_.:-]{0,62}[A-Za-z0-9])?\Z")
-#: Failures that going back would not mend: somebody else is at work, or the servers are out of reach.
-_STAY = ("changed", "paused")
 
 
 @dataclass
@@ -144,7 +142,7 @@ def _go_back(run: _Rollout, failure: Diagnosis, wanted: Object, live: Live, proo
     story = [f"{name}: {failure.line()}", *failure.lines()[1:]]
     details = {"cause": failure.cause, "evidence": failure.evidence, "steps": run.steps, "changes": run.writer.changes}
     again = f"Mend it, then: ansible-playbook rollout.yml -e agent={name}"
-    if failure.cause in _STAY:
+    if failure.cause in SOMEBODY_ELSES:
         raise AgentError(
             "rollout", "\n".join(story), f"Nothing was undone, for somebody else is at work. {again}", details
         )

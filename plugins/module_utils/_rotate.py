@@ -40,7 +40,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_prefligh
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_state import Rotation, failed
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_steps import STEPS
-from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_values import due_or_brought, prepare
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_values import (
+    due_or_brought,
+    find_values,
+    inbox_keeps,
+    prepare,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotation import (
     check_told,
     is_asked_again,
@@ -95,6 +100,8 @@ def rotate(params: Params, context: Context) -> Result:
         except AgentError as error:
             # What was done so far is told with every failure, not only with those that are a rotation's own.
             error.details = {"steps": it.run.steps, "changes": it.changes, **error.details}
+            if error.kind != "rotation" and (words := it.left_open()):
+                error.hint = f"{error.hint}\n{words}" if error.hint else words
             raise
     finally:
         kube.close()
@@ -113,7 +120,7 @@ def _rotate(it: Rotation, asked: _Asked) -> Result:
         keys = []
     else:
         keys = asked.keys or due_or_brought(it)
-        if keys and (overridden := _preflight(it, keys)):
+        if keys and (overridden := _preflight(it, keys, asked.new_value)):
             run.by += f" (although {overridden})"
     # The last writes of a killed run may be all but the release of its lock, or the end of old values: that is still to
     # be done.
@@ -141,10 +148,13 @@ def _locked(
     journal = _journal.read(it.journal_entry)
     if journal and not journal.closed:
         require_same(journal, asked.keys, asked.new_value)
-        return _result(it, _go(it, _take_over(it, journal, lock)), changed=True)
+        journal = _go(it, _take_over(it, journal, lock))
+        if it.abort and (words := inbox_keeps(it, journal)):
+            it.run.warnings.append(f"{it.agent}: {words}")
+        return _result(it, journal, changed=True)
     if journal:
         seen_open = before is not None and not before.closed
-        if seen_open or _ended_unreported(journal, lock, asked):
+        if seen_open or _ended_unreported(it, journal, lock, asked, keys):
             return _already(it, journal)
         if keys and journal.version != (before.version if before else 0):
             # Another rotation came and went since the keys were looked for.
@@ -176,11 +186,13 @@ def _rotation(asked: _Asked, params: Params, context: Context, kube: Kube, vault
     )
 
 
-def _preflight(it: Rotation, keys: list[str]) -> str:
+def _preflight(it: Rotation, keys: list[str], new_value: str) -> str:
     """S1. The words of a freeze that was overridden, or ''."""
     run, params = it.run, it.run.params
-    needs = ROLLOUT_NEEDS + {"probe": PROBE_NEEDS, "exec": PROBE_NEEDS + EXEC_NEEDS, "ready": ()}[params["verify"]]
+    needs = ROLLOUT_NEEDS + (PROBE_NEEDS if params["verify"] != "ready" else ())
     require_permissions(run.kube, run.agent.namespace, needs)
+    if params["verify"] == "exec":
+        require_permissions(run.kube, run.agent.namespace, EXEC_NEEDS, "operator-exec")
     overridden = (
         "" if run.context.check_mode else require_not_frozen(run.kube, run.agent.namespace, params["override_freeze"])
     )
@@ -193,6 +205,7 @@ def _preflight(it: Rotation, keys: list[str]) -> str:
     refuse_second_owner(run.agent, live)
     require_settled(run.agent, live)
     require_syncing(run.agent, run.kube)
+    find_values(it, keys, new_value)
     return overridden
 
 
@@ -219,10 +232,19 @@ def _go(it: Rotation, journal: Journal) -> Journal:
     )
 
 
-def _ended_unreported(journal: Journal, lock: Lock, asked: _Asked) -> bool:
-    """Whether it was killed between its last step and the release of its lock: what was asked for then is done."""
-    same = not asked.keys or sorted(asked.keys) == sorted(journal.keys)
-    return lock.previous_identity == journal.holder and same
+def _ended_unreported(it: Rotation, journal: Journal, lock: Lock, asked: _Asked, keys: list[str]) -> bool:
+    """Whether it was killed between its last step and the release of its lock, and is what is asked for: then that is
+    done. keys: what would be rotated now."""
+    if lock.previous_identity != journal.holder or (keys and sorted(keys) != sorted(journal.keys)):
+        return False
+    if keys and not asked.keys:
+        return False  # due or brought since
+    if asked.new_value:
+        live = it.live_entry.read()
+        return live is not None and live[0].get(keys[0]) == asked.new_value
+    brought = it.inbox_entry.read()
+    # A rotation that finished has taken out of the inbox what it was of.
+    return journal.phase != _journal.FINISHED or brought is None or brought[0].keys().isdisjoint(keys)
 
 
 def _already(it: Rotation, journal: Journal) -> Result:
@@ -262,7 +284,7 @@ def _result(it: Rotation, journal: Journal | None, *, changed: bool) -> Result:
         "keys": list(journal.keys) if journal else [],
         "phase": journal.phase if journal else None,
         "base_version": journal.base_version if journal else None,
-        "promoted_version": journal.promoted_version if journal else None,
+        "promoted_version": (journal.promoted_version or None) if journal else None,
         "secret_version": it.secret_version or None,
         "pod": it.run.pod,
         "release": it.release or None,

@@ -28,8 +28,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._resources impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
 
 Object = dict[str, Any]
-#: The base, the promotion, and one edit by a person meanwhile.
-_FEWEST_VERSIONS = 3
+#: The base, the promotion, one edit by a person meanwhile, and the old values again.
+_FEWEST_VERSIONS = 4
 _ZERO = ("0", "0s", "0m0s", "0h0m0s")
 
 

@@ -40,6 +40,8 @@ class Rotation:
     changes: list[str] = field(default_factory=list)
     #: Of a failure of the new values: cause and evidence, as a rollout's.
     evidence: dict[str, Any] = field(default_factory=dict)
+    #: As it was written last.
+    written: Journal | None = None
 
     @property
     def agent(self) -> str:
@@ -54,11 +56,21 @@ class Rotation:
 
     def write(self, journal: Journal) -> Journal:
         self.run.writer.may_write()
-        return _journal.write(self.journal_entry, journal)
+        self.written = _journal.write(self.journal_entry, journal)
+        return self.written
 
     def close(self, journal: Journal, phase: str) -> Journal:
         self.run.writer.may_write()
-        return _journal.close(self.journal_entry, journal, phase)
+        self.written = _journal.close(self.journal_entry, journal, phase)
+        return self.written
+
+    def left_open(self) -> str:
+        """For whoever meets an error that is not the rotation's own: what has become of it."""
+        journal = self.written
+        if journal is None or journal.closed:
+            return ""
+        name = f"Rotation {journal.rotation_id} of {', '.join(journal.keys)}"
+        return f"{name} is open ({journal.phase}): run the same command again, or take it back with -e abort=true."
 
     def sweep(self, closed: Journal) -> None:
         self.run.writer.may_write()

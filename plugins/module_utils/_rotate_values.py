@@ -7,6 +7,7 @@ person brought."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils import _journal, _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import check_key
@@ -30,15 +31,29 @@ def due_or_brought(it: Rotation) -> list[str]:
     return sorted({check_key(key, str(it.inbox_entry)) for key in (*(brought[0] if brought else ()), *due)})
 
 
-def prepare(
-    it: Rotation, lock: Lock, keys: Sequence[str], *, new_value: str, rotation_id: str, journal_version: int
-) -> Journal:
-    """S3: the new values are made, or taken from the inbox, and stand in the journal before anything else changes."""
+@dataclass(frozen=True)
+class Prepared:
+    """What a rotation would be of. base_version: of Vault. inbox_version: what of the inbox it takes, 0 for nothing."""
+
+    new: dict[str, str] = field(repr=False)
+    base_version: int
+    inbox_version: int
+
+
+def find_values(it: Rotation, keys: Sequence[str], new_value: str) -> Prepared:
+    """The new values, made or brought, and looked at. Nothing is written."""
     live = it.live_entry.read()
     if live is None:
         raise AgentError("secret", f"{it.agent}: Vault's {it.live_entry} has gone", "Run the same command again.")
     values, base_version = live
     brought, inbox_version = it.inbox_entry.read() or ({}, 0)
+    if new_value and (twice := sorted(set(keys) & brought.keys())):
+        raise AgentError(
+            "invalid",
+            f"{it.agent}: a new value of {twice[0]} is given, and another one lies in {it.inbox_entry}",
+            f"Rotate to that one, without new_value; or take it out: vault kv metadata delete "
+            f"-mount={it.inbox_entry.mount} {it.inbox_entry.path}",
+        )
     new = {key: new_value or _new_value(it, key, brought) for key in keys}
     for key, value in new.items():
         check_value(key, value, it.policies.get(key, KeyPolicy()))
@@ -49,21 +64,30 @@ def prepare(
                 f"Bring another one: {_bring(it, key, brought)}",
             )
     it.vault.keep_secret(*new.values())
+    return Prepared(new, base_version, 0 if brought.keys().isdisjoint(keys) else inbox_version)
+
+
+def prepare(
+    it: Rotation, lock: Lock, keys: Sequence[str], *, new_value: str, rotation_id: str, journal_version: int
+) -> Journal:
+    """S3: the new values stand in the journal before anything else changes."""
+    found = find_values(it, keys, new_value)
     journal = Journal(
         rotation_id=rotation_id or _journal.new_id(),
         keys=tuple(keys),
-        base_version=base_version,
+        base_version=found.base_version,
         started_at=it.vault.now(),
         holder=lock.identity,
         fence=lock.fence,
         stamp=it.look(DEPLOYMENT).template_annotation(_names.SECRET_VERSION),
         containers=it.containers(),
-        new=new,
-        inbox_version=0 if new_value or brought.keys().isdisjoint(keys) else inbox_version,
+        new=found.new,
+        inbox_version=found.inbox_version,
         version=journal_version,
     )
     journal = it.write(journal)
-    it.note("S3", f"rotation {journal.rotation_id} of {', '.join(keys)} is prepared (base: version {base_version})")
+    words = f"rotation {journal.rotation_id} of {', '.join(keys)} is prepared (base: version {found.base_version})"
+    it.note("S3", words)
     return journal
 
 
@@ -93,7 +117,7 @@ def inbox_keeps(it: Rotation, journal: Journal) -> str:
     )
 
 
-def empty_inbox(it: Rotation, journal: Journal) -> None:
+def empty_inbox(it: Rotation, journal: Journal) -> Journal:
     """What was adopted is destroyed, in every version; what a person brought besides, or since, stays."""
     done = journal.inbox_version
     for _turn in range(_TURNS):
@@ -108,7 +132,8 @@ def empty_inbox(it: Rotation, journal: Journal) -> None:
         done = version
         if len(adopted) == len(values):
             break
-        it.run.writer.may_write()
+        # Noted first: a kill behind the patch would leave nothing to know this version by.
+        journal = it.write(replace(journal, inbox_version=version))
         try:
             it.inbox_entry.patch(dict.fromkeys(adopted), expected_version=version)
             break
@@ -117,3 +142,4 @@ def empty_inbox(it: Rotation, journal: Journal) -> None:
                 raise
     it.run.writer.may_write()
     it.inbox_entry.destroy(one for one in it.inbox_entry.metadata().remaining if one <= done)
+    return journal

@@ -28,6 +28,7 @@ FROM_ENVIRONMENT = (
 
 def spellings(value: str) -> set[str]:
     """Raw, URL- and JSON-escaped, and base64 at its three alignments (a value may stand inside a longer text)."""
+    value = value.encode("utf-8", "replace").decode()  # a lone surrogate has no spelling
     raw = value.encode()
     in_json = json.dumps(value)[1:-1]
     # Go, in which the servers are written, escapes these three as well.

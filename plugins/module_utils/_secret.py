@@ -90,7 +90,7 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
     selection = Selection(SECRET, fields=f"metadata.name={name}")
     started, asked_for = time.monotonic(), 0
     with Watching(kube, agent.namespace, (selection,)) as watching:
-        before = ""
+        before, refused = "", ""
         while True:
             there = decoded(next(iter(watching.objects(SECRET)), None), context)
             # Vault is read anew each time: a hand edit during the wait would be stamped as the version before.
@@ -102,13 +102,18 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
                 _require_keys(agent, there, f"Secret {name}")
                 return Proof(str(found[1]) if found else UNPROVED, there.get(_names.GATEWAY_TOKEN, ""))
             if time.monotonic() - started > timeout:
-                raise _unequal(agent, kube, wrong, timeout, before)
+                raise _unequal(agent, kube, wrong, timeout, before, refused)
             if asked_for != (found[1] if found else -1):
-                asked_for = found[1] if found else -1
                 context.progress(
                     f"{agent.name}: Secret {name} is behind Vault ({len(wrong)} keys); asking ESO to sync now"
                 )
-                before = force_sync(agent, kube, writer)
+                try:
+                    before, refused = force_sync(agent, kube, writer), ""
+                    asked_for = found[1] if found else -1
+                except AgentError as error:
+                    if error.kind not in ("unavailable", "conflict"):
+                        raise
+                    refused = error.message  # ESO's own webhook, where ESO is down: waited for like ESO
             watching.wait(min(5.0, timeout - (time.monotonic() - started)))
 
 
@@ -122,8 +127,9 @@ def force_sync(agent: Home, kube: Kube, writer: Writer) -> str:
     return synced(touch(writer, live))
 
 
-def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: str) -> AgentError:
-    """Which controller or condition is behind it, since when. before: what ESO stood at when it was asked."""
+def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: str, refused: str) -> AgentError:
+    """Which controller or condition is behind it, since when. before: what ESO stood at when it was asked. refused: why
+    it could not be asked."""
     name, store_name = _names.external_secret(agent.name), _names.secret_store(agent.name)
     external = kube.get(EXTERNAL_SECRET, agent.namespace, name)
     store = kube.get(SECRET_STORE, agent.namespace, store_name)
@@ -133,7 +139,9 @@ def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: st
         f"{agent.name}: Secret {_names.env_secret(agent.name)} did not become what Vault has within "
         f"{timeout} s; unequal: {', '.join(wrong[:6])}"
     ]
-    if store_ready.get("status") != "True" and store_ready:
+    if refused:
+        lines.append(f"the External Secrets Operator could not be asked: {refused}")
+    elif store_ready.get("status") != "True" and store_ready:
         lines.append(
             f"SecretStore {store_name} is not ready since {store_ready.get('lastTransitionTime')}: "
             f"{store_ready.get('message')}"

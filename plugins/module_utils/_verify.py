@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube_errors import refused_handshake
 from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import GATEWAY_PORT
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import CONTAINER
 from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget, backoff
@@ -56,7 +57,7 @@ def _patiently(kube: Kube, namespace: str, pod: str, method: str, path: str, tok
         try:
             status, body = _ask(kube, namespace, pod, method, path, token)
         except ApiException as error:
-            if error.status == 403:
+            if refused_handshake(error) == 403:
                 raise AgentError(
                     "forbidden",
                     f"not allowed: create pods/portforward for {pod}",
@@ -117,15 +118,30 @@ _HMAC = (
 
 
 def keys_not_proved(kube: Kube, namespace: str, pod: str, values: Mapping[str, str]) -> list[str]:
-    """Names of the keys whose value in the pod's environment is another one, or was not told."""
-    nonce = secrets.token_hex(16)
-    said = kube.exec(namespace, pod, CONTAINER, ["node", "-e", _HMAC, nonce, *values])
+    """Names of the keys whose value in the pod's environment is another one. AgentError 'verify' where the pod cannot
+    tell, 'unavailable' where it could not be asked."""
+    nonce, said = secrets.token_hex(16), None
+    for _attempt in backoff(Budget(_TRIES_FOR)):
+        said = kube.exec(namespace, pod, CONTAINER, ["node", "-e", _HMAC, nonce, *values])
+        told = _told(said)
+        if told is not None:
+            wanted = {key: hmac.new(value.encode(), nonce.encode(), "sha256") for key, value in values.items()}
+            return sorted(key for key in values if told.get(key) != wanted[key].hexdigest())
+    if said is None:
+        raise AgentError(
+            "unavailable", f"the API server opens no exec to {pod}", "Run the same command again: it goes on."
+        )
+    raise AgentError("verify", f"pod {pod} cannot tell what its environment is", "")
+
+
+def _told(said: str | None) -> dict[str, Any] | None:
+    """The object in the last line that was printed; None where there is none."""
+    lines = (said or "").strip().splitlines()
     try:
-        told = json.loads(said.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        told = {}
-    wanted = {key: hmac.new(value.encode(), nonce.encode(), "sha256").hexdigest() for key, value in values.items()}
-    return sorted(key for key in values if not hmac.compare_digest(wanted[key], str(told.get(key))))
+        found = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def readiness_warnings(kube: Kube, namespace: str, pod: str) -> list[str]:

@@ -93,7 +93,8 @@ options:
   cluster_uid:
     description:
       - The uid of the namespace C(kube-system) of the cluster that is meant. Another cluster is refused.
-      - Not set, this module alone works all the same, and a warning tells the uid for you to set in the inventory.
+      - Not set, it works all the same with O(secret_id=keep), and a warning tells the uid to set in the inventory.
+        With O(secret_id=renew) it must be set.
 seealso:
   - module: digitalsys.agents.agent_rollout
 """

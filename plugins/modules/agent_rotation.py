@@ -123,22 +123,22 @@ phase:
   type: str
   sample: finished
 base_version:
-  description: Version in Vault from before it.
+  description: Version in Vault from before it; after it was taken back, the one that has the old values again.
   returned: success
   type: int
   sample: 6
 promoted_version:
-  description: Version in Vault that has the new values.
+  description: Version in Vault that has the new values. None when they were not promoted.
   returned: success
   type: int
   sample: 7
 secret_version:
-  description: Version in Vault whose values the pod runs with. None when it was not restarted by this run.
+  description: Version in Vault that the pod is stamped with. None when no pod was looked at.
   returned: success
   type: str
   sample: "7"
 pod:
-  description: Name of the new pod. Empty when there is none.
+  description: Name of the pod that runs. Empty when none was looked at.
   returned: success
   type: str
   sample: roberval-6d4f8b9c7d-x2v9k
@@ -148,8 +148,12 @@ release:
   type: str
   sample: r13
 steps:
-  description: What was done, in order. The names are those of the documentation, from V(S2) to V(S10), and V(back) and
-    V(abort).
+  description:
+    - What was done, in order.
+    - V(S2) the lock was taken over, or an open rotation is gone on with. V(S3) prepared. V(S4) tried out.
+      V(S5) promoted. V(S6) the Secret has it. V(R5) the Deployment was applied. V(R6) the pod is available.
+      V(R7) the gateway answered. V(S9) the old token is refused, or the pod has the new values. V(S10) finished.
+      V(back) going back. V(abort) aborted.
   returned: success
   type: list
   elements: dict

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.integration.disturbing import (
+    KEYS,
     PROMOTION,
     RESTART,
+    SYNC,
     agrees,
     killed_after_its_journal,
     killed_after_its_promotion,
@@ -16,12 +20,14 @@ from tests.integration.disturbing import (
     running,
 )
 from tests.integration.failing import error_of, message_of
-from tests.integration.fleet import Fleet, gateway, pods
-from tests.integration.rotating import TOKEN, edit, frozen, journal, secret, stamp, values_left, vault_version
+from tests.integration.fleet import NAMESPACE, Fleet, gateway, get, kubectl, pods, vault_admin
+from tests.integration.rotating import TOKEN, bring, edit, frozen, journal, secret, stamp, values_left, vault_version
 from tests.integration.writes import holder
 from tests.sandbox.proxy import Through
 
 AGENT = "giro-gente"
+#: A key by which the small image's gateway takes another token than its own.
+OVERRIDE = "TESTGATEWAY_TOKEN_OVERRIDE"
 NOW = ("-e", "force_unlock=true")
 fleet = running(AGENT)
 
@@ -111,3 +117,49 @@ def test_an_abort_takes_back_what_was_promoted(fleet: Fleet, tmp_path: Path) -> 
     # The pod never had the new token: it is the same one.
     assert pods(AGENT)[0]["metadata"]["uid"] == pod
     agrees(fleet, "rolled_back")
+
+
+def test_a_person_who_writes_the_same_key_while_it_goes_back_keeps_theirs(fleet: Fleet, proxy: Through) -> None:
+    old, theirs = fleet.values(AGENT), {OVERRIDE: fleet.values(AGENT)[TOKEN]}
+    bring(AGENT, **{OVERRIDE: "with-this-it-refuses-its-own-token"})
+    try:
+        second = replace(SYNC, first=2)
+        run = meanwhile(fleet, proxy, second, lambda: edit(AGENT, **theirs), "-e", f"keys={OVERRIDE}")
+        message = message_of(run, AGENT)
+        assert "refuses the token that stands in Vault" in message
+        assert "Theirs stand" in message
+        assert "Everything is back" not in message
+        assert journal(AGENT)["phase"] == "superseded"
+        assert fleet.values(AGENT) == {**old, **theirs}
+        fleet.rollout(AGENT).ok()
+        assert gateway(AGENT, old[TOKEN]) == 200
+        agrees(fleet, "superseded")
+    finally:
+        edit(AGENT, **{OVERRIDE: None})
+        vault_admin().secrets.kv.v2.delete_metadata_and_all_versions(f"agents-inbox/{AGENT}", mount_point="kv")
+    fleet.rollout(AGENT).ok()
+
+
+def test_a_person_at_the_deployment_is_left_alone_and_it_goes_on_later(fleet: Fleet, proxy: Through) -> None:
+    old, version = fleet.values(AGENT), vault_version(AGENT)
+    scale = ("scale", f"deployment/{AGENT}", "-n", NAMESPACE)
+
+    def stop() -> None:
+        proxy.proxy.wait_for(lambda one: one.is_write and "/deployments/" in one.path and one.status == 200, timeout=90)
+        kubectl(*scale, "--replicas=0")
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    run = fleet.rotate(AGENT, *KEYS, env=proxy.environment)
+    thread.join()
+    message = message_of(run, AGENT)
+    assert "Nothing was undone, for somebody else is at work" in message
+    assert journal(AGENT)["phase"] == "promoted"
+    live = get("deployment", AGENT)
+    assert live
+    assert live["spec"]["replicas"] == 0
+    kubectl(*scale, "--replicas=1")
+    fleet.rotate(AGENT).ok()
+    assert vault_version(AGENT) == version + 1
+    assert gateway(AGENT, old[TOKEN]) == 401
+    agrees(fleet)

@@ -98,6 +98,25 @@ def test_a_value_that_does_not_work_is_taken_back_with_both_stories(
     vault_admin().secrets.kv.v2.delete_metadata_and_all_versions(f"agents-inbox/{AGENT}", mount_point="kv")
 
 
+def test_a_value_given_beside_another_one_in_the_inbox_is_refused(fleet: Fleet, proxy: Through) -> None:
+    old = fleet.values(AGENT)
+    bring(AGENT, LINEAR_API_KEY="the-one-in-the-inbox")
+    words = ("-e", "keys=LINEAR_API_KEY", "-e", "new_value=the-one-that-is-given")
+    for more in ((), ("--check",)):
+        run = fleet.rotate(AGENT, *words, *more, env=proxy.environment)
+        assert error_of(run, AGENT)["kind"] == "invalid"
+        assert f"another one lies in kv/agents-inbox/{AGENT}" in run.message(AGENT)
+        assert "that-is-given" not in run.output
+    assert not proxy.proxy.writes()
+    assert fleet.values(AGENT) == old
+    vault_admin().secrets.kv.v2.delete_metadata_and_all_versions(f"agents-inbox/{AGENT}", mount_point="kv")
+    # Nobody brought one: known before the lock is taken, and in check mode too.
+    for more in ((), ("--check",)):
+        run = fleet.rotate(AGENT, "-e", "keys=LINEAR_API_KEY", *more, env=proxy.environment)
+        assert "is brought by a person, and the inbox has none" in run.message(AGENT)
+    assert not proxy.proxy.writes()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

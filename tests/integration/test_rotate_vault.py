@@ -19,7 +19,7 @@ from tests.integration.disturbing import (
 )
 from tests.integration.failing import message_of
 from tests.integration.fleet import Fleet, gateway, vault_admin
-from tests.integration.rotating import TOKEN, edit, journal, values_left, vault_version
+from tests.integration.rotating import TOKEN, bring, edit, journal, values_left, vault_version
 from tests.integration.writes import holder
 from tests.sandbox import control
 from tests.sandbox.proxy import Match, Through
@@ -99,21 +99,21 @@ def test_values_deleted_in_the_middle_stop_it_and_undeleted_it_goes_on(fleet: Fl
 
 
 def test_the_values_to_go_back_to_are_never_the_ones_that_vault_drops(fleet: Fleet, proxy: Through) -> None:
-    """Vault keeps three versions here: the base of a rotation that stands open falls out by three edits."""
+    """Vault keeps four versions here: the base of a rotation that stands open falls out by four edits."""
     kv = vault_admin().secrets.kv.v2
-    kv.update_metadata(PATH, max_versions=3, mount_point="kv")
+    kv.update_metadata(PATH, max_versions=4, mount_point="kv")
     try:
         fleet.rotate(AGENT, *KEYS).ok()
         old, base = fleet.values(AGENT), vault_version(AGENT)
 
         def write_often() -> None:
-            for number in range(3):
+            for number in range(4):
                 edit(AGENT, LINEAR_API_KEY=f"edit-{number}")
 
         message = message_of(meanwhile(fleet, proxy, PROMOTION, write_often), AGENT)
         assert f"Vault has destroyed version {base}" in message
         assert "nothing of it was overwritten" in message
-        assert fleet.values(AGENT) == {**old, "LINEAR_API_KEY": "edit-2"}
+        assert fleet.values(AGENT) == {**old, "LINEAR_API_KEY": "edit-3"}
         assert journal(AGENT)["phase"] == "aborted"
         assert not values_left(AGENT)
         assert not holder(AGENT)
@@ -126,3 +126,26 @@ def test_the_values_to_go_back_to_are_never_the_ones_that_vault_drops(fleet: Fle
     fleet.rollout(AGENT).ok()
     fleet.rotate(AGENT, *KEYS).ok()
     agrees(fleet)
+
+
+def test_the_way_back_has_its_own_base_where_vault_keeps_few_versions(fleet: Fleet, proxy: Through) -> None:
+    """Four are kept: base, promotion, a person's edit, and the old values again, which the next edits push out."""
+    kv, refused = vault_admin().secrets.kv.v2, "TESTGATEWAY_TOKEN_OVERRIDE"
+    kv.update_metadata(PATH, max_versions=4, mount_point="kv")
+    old = fleet.values(AGENT)
+    bring(AGENT, **{refused: "another-one"})
+
+    def write_twice() -> None:
+        for number in range(2):
+            edit(AGENT, LINEAR_API_KEY=f"way-back-{number}")
+
+    try:
+        message = message_of(meanwhile(fleet, proxy, RESTART, write_twice, "-e", f"keys={refused}"), AGENT)
+        assert "Everything is back" in message
+        assert fleet.values(AGENT) == {**old, "LINEAR_API_KEY": "way-back-1"}
+        assert journal(AGENT)["phase"] == "rolled_back"
+    finally:
+        kv.update_metadata(PATH, max_versions=0, mount_point="kv")
+        kv.delete_metadata_and_all_versions(f"agents-inbox/{AGENT}", mount_point="kv")
+    fleet.rollout(AGENT).ok()
+    agrees(fleet, "rolled_back")

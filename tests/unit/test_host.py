@@ -153,7 +153,7 @@ def test_a_failure_before_the_first_write_changed_nothing() -> None:
 
     result = performed(operation)
     assert (result["failed"], result["changed"], result["msg"]) == (True, False, "no\ndo this")
-    assert result["error"] == {"kind": "invalid", "hint": "do this"}
+    assert result["error"] == {"kind": "invalid", "message": "no", "hint": "do this"}
 
 
 def test_the_operation_sees_what_the_user_asked_for() -> None:

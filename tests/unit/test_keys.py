@@ -42,7 +42,14 @@ def test_a_value_that_would_not_arrive_is_refused_and_not_shown(value: Any) -> N
 def test_line_breaks_are_allowed_where_the_policy_says_so() -> None:
     assert check_value("KEY", "-----BEGIN\nx\n-----END", LINES) == "-----BEGIN\nx\n-----END"
     with pytest.raises(AgentError, match="white space"):
-        check_value("KEY", "x\n", LINES)
+        check_value("KEY", "x\n ", LINES)
+
+
+@pytest.mark.parametrize(("value", "policy"), [("x\n", KeyPolicy()), ("x\n", LINES), ("x\ny\n", LINES)])
+def test_the_line_break_that_enter_adds_is_told_with_what_keeps_it_out(value: str, policy: KeyPolicy) -> None:
+    with pytest.raises(AgentError, match="as Enter or echo add one") as caught:
+        check_value("KEY", value, policy)
+    assert "printf %s" in caught.value.hint
 
 
 def test_what_is_generated_is_new_each_time_and_of_the_length_asked_for() -> None:

@@ -9,12 +9,14 @@ import json
 from typing import Any
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube_errors import (
     SETTLING_SECONDS,
     conflicting_managers,
     is_retryable,
     refusal,
+    refused_handshake,
     status_of,
 )
 
@@ -144,3 +146,12 @@ def test_an_invalid_object_is_told_field_by_field_four_at_the_most() -> None:
     error = refusal("PATCH", PATH, 422, status("long words", details={"causes": causes}))
     assert error.message.count("Invalid value") == 4
     assert "spec.x0: Invalid value" in error.message
+
+
+@pytest.mark.parametrize(("code", "words"), [(403, "Forbidden"), (404, "Not Found"), (500, "Internal Server Error")])
+def test_a_websocket_that_is_refused_says_its_status_in_words(code: int, words: str) -> None:
+    """As the client library raises it: status 0, and all that it knows in the reason."""
+    reason = f"Handshake status {code} {words} -+-+- {{'content-length': '19'}} -+-+- no"
+    assert refused_handshake(ApiException(status=0, reason=reason)) == code
+    assert refused_handshake(ApiException(status=0, reason="[Errno 104] Connection reset by peer")) == 0
+    assert refused_handshake(OSError("403")) == 0

@@ -132,12 +132,12 @@ def mount(max_versions: int) -> Any:
     return Mount(max_versions)
 
 
-@pytest.mark.parametrize(("of_path", "of_mount"), [(0, 0), (3, 0), (10, 0), (0, 3), (2, 4), (4, 2)])
+@pytest.mark.parametrize(("of_path", "of_mount"), [(0, 0), (4, 0), (10, 0), (0, 4), (2, 4), (4, 2)])
 def test_the_base_survives_where_vault_keeps_some_versions(of_path: int, of_mount: int) -> None:
     require_base_survives(HOME, Metadata(last=6, max_versions=of_path, exists=True), mount(of_mount))
 
 
-@pytest.mark.parametrize(("of_path", "of_mount", "kept"), [(1, 0, 1), (2, 0, 2), (0, 2, 2), (1, 2, 2)])
+@pytest.mark.parametrize(("of_path", "of_mount", "kept"), [(1, 0, 1), (3, 0, 3), (0, 3, 3), (1, 2, 2)])
 def test_a_base_that_the_promotion_would_destroy_is_none(of_path: int, of_mount: int, kept: int) -> None:
     with pytest.raises(AgentError, match=f"Vault keeps {kept} versions") as caught:
         require_base_survives(HOME, Metadata(last=6, max_versions=of_path, exists=True), mount(of_mount))
