@@ -82,7 +82,7 @@ def test_a_value_that_does_not_work_is_taken_back_with_both_stories(
     assert story in message.splitlines()[0]
     assert error["evidence"]["pod"]
     assert f"Everything is back: {AGENT} runs with the old values, verified." in message
-    assert "lies in kv/agents-inbox/giro-gente still" in message
+    assert f"lies in kv/agents-inbox/{AGENT} still" in message
     assert value not in run.output or len(value) < 6
     assert fleet.values(AGENT) == secret(AGENT) == old
     assert stamp(AGENT) not in ("", old_stamp)
