@@ -116,6 +116,7 @@ HOUR = datetime.timedelta(hours=1)
         "2020-01-01",
         (NOW - HOUR).astimezone(datetime.timezone(-3 * HOUR)).isoformat(),
     ],
+    ids=["offset", "seconds", "naive", "day", "west"],
 )
 def test_a_freeze_whose_end_has_passed_is_over(until: str) -> None:
     assert _is_over(until)
@@ -130,6 +131,7 @@ def test_a_freeze_whose_end_has_passed_is_over(until: str) -> None:
         (NOW + HOUR).astimezone(datetime.timezone(-3 * HOUR)).isoformat(),
         "2999-12-31",
     ],
+    ids=["offset", "seconds", "naive", "west", "day"],
 )
 def test_a_freeze_holds_until_its_end_in_any_time_zone(until: str) -> None:
     assert not _is_over(until)
