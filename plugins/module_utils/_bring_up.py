@@ -78,6 +78,8 @@ def bring_up(run: Run, wanted: Object, live: Live, proof: Proof) -> None:
     image = wanted["spec"]["template"]["spec"]["containers"][0]["image"]
     if len(run.writer.changes) > before:
         run.step("R5", f"Deployment applied, image {image.partition('@sha256:')[2][:12]}")
+        if run.params["verify"] != "ready":
+            run.kube.load_streams()  # while the old pod ends
     waited = wait(
         run.agent,
         run.kube,

@@ -252,6 +252,12 @@ class Kube:
         except (ApiException, urllib3.exceptions.HTTPError, OSError):
             return ""
 
+    @staticmethod
+    def load_streams() -> None:
+        """What port_forward and exec need is loaded by the library when it is first asked for, which takes most of a
+        second: to be called where there is time."""
+        _ = kubernetes_client.CoreV1Api
+
     def port_forward(self, namespace: str, pod: str, port: int) -> Any:
         """A socket to the pod's port through the API server (pod addresses are not reachable from AWX or a laptop)."""
         # A client of its own: the stream module exchanges the client's transport while it connects.

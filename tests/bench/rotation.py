@@ -6,6 +6,7 @@ as a watch of the bench sees it: from the Deployment's change to the pod that is
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import statistics
@@ -16,7 +17,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import urllib3
 from kubernetes import client, config, watch
 
 from tests.integration.fleet import NAMESPACE, Fleet, until
@@ -60,16 +63,20 @@ class _PodWatch:
         return client.CoreV1Api(config.new_client_from_config(os.environ["AGENTS_SANDBOX_ADMIN_KUBECONFIG"]))
 
     def _follow(self) -> None:
-        for event in self._watch.stream(
-            self._api().list_namespaced_pod, NAMESPACE, label_selector=_OF, timeout_seconds=180
-        ):
-            pod = event["raw_object"]
-            conditions = {one["type"]: one["status"] for one in (pod.get("status") or {}).get("conditions") or []}
-            if pod["metadata"]["uid"] in self._old:
-                if pod["metadata"].get("deletionTimestamp"):
-                    self.begun = self.begun or time.monotonic()
-            elif conditions.get("Ready") == "True":
-                self.ready = self.ready or time.monotonic()
+        # After the last event that counts, the stream may end as it likes.
+        with contextlib.suppress(urllib3.exceptions.HTTPError):
+            for event in self._watch.stream(
+                self._api().list_namespaced_pod, NAMESPACE, label_selector=_OF, timeout_seconds=180
+            ):
+                self._see(event["raw_object"])
+
+    def _see(self, pod: dict[str, Any]) -> None:
+        conditions = {one["type"]: one["status"] for one in (pod.get("status") or {}).get("conditions") or []}
+        if pod["metadata"]["uid"] in self._old:
+            if pod["metadata"].get("deletionTimestamp"):
+                self.begun = self.begun or time.monotonic()
+        elif conditions.get("Ready") == "True":
+            self.ready = self.ready or time.monotonic()
 
 
 _OF = f"app.kubernetes.io/instance={AGENT}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.integration.fleet import CHECKOUT, Fleet, Run, gateway, get, kubectl, pods, until
 
 Make = Callable[..., Fleet]
@@ -18,6 +20,7 @@ def _in_pod(script: str, stdin: str = "") -> str:
     return kubectl(*words, stdin=stdin)
 
 
+@pytest.mark.alone  # it keeps the machine busy, and is slow beside others
 def test_the_real_gateway_runs_and_remembers(make_fleet: Make, needs: Callable[..., None]) -> None:
     needs("kubelet", "real-image")
     fleet = make_fleet(NAME, base={}, host_variables={NAME: {"agent_volume_size": "10Gi"}})
