@@ -252,23 +252,25 @@ class Kube:
         except (ApiException, urllib3.exceptions.HTTPError, OSError):
             return ""
 
-    @staticmethod
-    def load_streams() -> None:
+    def load_streams(self) -> None:
         """What port_forward and exec need is loaded by the library when it is first asked for, which takes most of a
         second: to be called where there is time."""
-        _ = kubernetes_client.CoreV1Api
+        self._streams()
+
+    def _streams(self) -> Any:
+        """With a client of its own: the stream module exchanges the client's transport while it connects."""
+        return kubernetes_client.CoreV1Api(kubernetes_client.ApiClient(self._api.configuration))
 
     def port_forward(self, namespace: str, pod: str, port: int) -> Any:
         """A socket to the pod's port through the API server (pod addresses are not reachable from AWX or a laptop)."""
-        # A client of its own: the stream module exchanges the client's transport while it connects.
-        api = kubernetes_client.CoreV1Api(kubernetes_client.ApiClient(self._api.configuration))
+        api = self._streams()
         forward = portforward(api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))
         return forward.socket(port)
 
     def exec(self, namespace: str, pod: str, container: str, command: list[str]) -> str | None:
         """What a command in the container prints; None where it did not come to run. Its words stand in the API
         server's audit log: never a value."""
-        api = kubernetes_client.CoreV1Api(kubernetes_client.ApiClient(self._api.configuration))
+        api = self._streams()
         try:
             return str(
                 stream(
