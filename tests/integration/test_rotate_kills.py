@@ -262,33 +262,33 @@ def test_killed_after_each_write_it_is_finished_or_undone_by_the_same_command(
     needs("kubelet", "processes")
     runs, variables = recorded(make_fleet, tmp_path, (GOOD, BACK, *((ABORT, DEAD) if FULL else ())))
     require_order(runs[GOOD])
-    begun, wrong, told = time.monotonic(), [], []
+    wrong = []
     for scenario, run in runs.items():
-        matrix = drawn(kills_of(scenario, run, f"giro-{scenario.name}"), 4)
+        begun, matrix = time.monotonic(), drawn(kills_of(scenario, run, f"giro-{scenario.name}"), 4)
         folder = tmp_path / f"kills-{scenario.name}"
         folder.mkdir()
         fates = run_matrix(make_fleet, scenario, matrix, folder, variables=variables, **nodes(scenario, matrix))
-        told.append(f"{scenario.name}: {fates.struck} of {len(matrix)}")
+        print(
+            f"{scenario.name}: {fates.struck} of {len(matrix)} killed, in {time.monotonic() - begun:.0f} s", flush=True
+        )
         wrong += fates.wrong
         # ESO may have brought values before it was asked to.
         if fates.struck < len(matrix) - 2:
             wrong.append(f"{scenario.name}: only {fates.struck} of {len(matrix)} were killed")
-    print(f"killed: {', '.join(told)}, in {time.monotonic() - begun:.0f} s")
     assert not wrong, f"AGENTS_TEST_SEED={SEED}\n" + "\n".join(wrong)
 
 
 @pytest.mark.usefixtures("fake_nodes")
 def test_the_answer_of_each_write_is_lost(make_fleet: Make, tmp_path: Path) -> None:
     runs, variables = recorded(make_fleet, tmp_path, (GOOD, BACK, ABORT, DEAD) if FULL else (GOOD,))
-    wrong, count = [], 0
+    wrong = []
     for scenario, run in runs.items():
         matrix = drawn(losses_of(scenario, run, f"giro-perdida-{scenario.name}"), 4)
         folder = tmp_path / f"losses-{scenario.name}"
         folder.mkdir()
         fates = run_matrix(make_fleet, scenario, matrix, folder, variables=variables, **nodes(scenario, matrix))
+        print(f"{scenario.name}: {fates.struck} of {len(matrix)} answers lost", flush=True)
         wrong += fates.wrong
-        count += fates.struck
         if fates.struck < len(matrix) - 2:
             wrong.append(f"{scenario.name}: only {fates.struck} of {len(matrix)} answers were lost")
-    print(f"{count} lost answers")
     assert not wrong, "\n".join(wrong)
