@@ -81,6 +81,7 @@ def lose(place: AfterWrite, proxy: FaultProxy, armed: list[Armed]) -> None:
 
 
 @pytest.mark.usefixtures("fake_nodes")
+@pytest.mark.alone
 def test_the_answer_of_each_write_is_lost(make_fleet: Make, tmp_path: Path) -> None:
     good = make_fleet("rede-boa", variables=PATIENT)
     lost: dict[str, tuple[str, AfterWrite, int]] = {}
