@@ -95,7 +95,7 @@ def roll_all(fleet: Fleet, agents: list[str], folder: Path) -> None:
     """A good rollout of them in one run."""
     folder.mkdir()
     together = Fleet(folder, agents, dict(fleet.variables), dict(fleet.host_variables), canaries=agents)
-    together.rollout("", "--forks", str(AT_ONCE)).ok()
+    together.play("rollout.yml", "--forks", str(AT_ONCE), timeout=300 + 30 * len(agents)).ok()
 
 
 def running_image(agent: str) -> str:
