@@ -21,7 +21,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._keys import gen
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry, require_kv2
 from ansible_collections.digitalsys.agents.plugins.module_utils._lease import Lock
-from ansible_collections.digitalsys.agents.plugins.module_utils._live import require_cluster
+from ansible_collections.digitalsys.agents.plugins.module_utils._live import require_cluster, stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import (
     ACCESS_NEEDS,
@@ -144,11 +144,7 @@ class _Access:
         name, role = _names.approle_secret(self.agent), _names.vault_role(self.agent)
         live = self.kube.get(SECRET, self.namespace, name) if there else None
         if live is not None and not _names.is_ours(live):
-            raise AgentError(
-                "not_ours",
-                f"Secret {name} is there, but was not made by this collection",
-                "Adopting is an operation of its own.",
-            )
+            raise stranger(SECRET.name, name)
         access = read_access(live or {"metadata": {}}, self.context)
         role_id = self.vault.role_id(self.approle, role) if self.vault.role(self.approle, role) else ""
         same_role = role_id and access.role_id == role_id

@@ -28,6 +28,15 @@ def is_ready(live: Object | None) -> bool:
     return bool(condition(live or {}, "Ready").get("status") == "True")
 
 
+def not_ready(live: Object) -> str:
+    """What ESO says of a SecretStore or ExternalSecret that is not ready, and since when; '' for one that is."""
+    ready = condition(live, "Ready")
+    if ready.get("status") == "True":
+        return ""
+    since, why = ready.get("lastTransitionTime") or "the beginning", ready.get("message") or "no word why"
+    return f"{live['kind']} {live['metadata']['name']} is not ready since {since}: {why}"
+
+
 def synced(live: Object | None) -> str:
     """Which state of the ExternalSecret, annotations included, ESO last synced for; '' for none."""
     return str(((live or {}).get("status") or {}).get("syncedResourceVersion") or "")
@@ -83,12 +92,7 @@ def touch(writer: Writer, live: Object) -> Object:
 
 def _not_synced(agent: Home, store: Object, external: Object, timeout: int) -> AgentError:
     lines = [f"{agent.name}: the External Secrets Operator did not sync with the new SecretID within {timeout} s"]
-    for live in (store, external):
-        ready = condition(live, "Ready")
-        if ready.get("status") != "True":
-            since = ready.get("lastTransitionTime") or "the beginning"
-            what = f"{live['kind']} {live['metadata']['name']}"
-            lines.append(f"{what} is not ready since {since}: {ready.get('message') or 'no word why'}")
+    lines += [words for live in (store, external) if (words := not_ready(live))]
     if len(lines) == 1:
         lines.append(
             f"it is silent: its last refresh was {(external.get('status') or {}).get('refreshTime') or 'never'}"

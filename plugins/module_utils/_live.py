@@ -119,10 +119,11 @@ def _refuse_strangers(kube: Kube, kind: Kind, namespace: str, names: set[str]) -
         raise
     for item in there:
         if item["metadata"]["name"] in names and not _names.is_ours(item):
-            raise _stranger(kind.name, item["metadata"]["name"])
+            raise stranger(kind.name, item["metadata"]["name"])
 
 
-def _stranger(kind_name: str, name: str) -> AgentError:
+def stranger(kind_name: str, name: str) -> AgentError:
+    """Of an object that is there, and is not ours."""
     return AgentError(
         "not_ours",
         f"{kind_name} {name} is there, but was not made by this collection (no label "
@@ -136,7 +137,7 @@ def require_ours(live: Live) -> None:
     """Meeting an object that is not ours is a clear stop, never a take-over."""
     for kind_name, found in live.objects.items():
         if not _names.is_ours(found):
-            raise _stranger(kind_name, found["metadata"]["name"])
+            raise stranger(kind_name, found["metadata"]["name"])
 
 
 def require_cluster(kube: Kube, wanted_uid: str | None, agent: str = "") -> str:

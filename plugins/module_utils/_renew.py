@@ -20,7 +20,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._errors import A
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso import sync_anew
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._lease import Lock, holders
-from ansible_collections.digitalsys.agents.plugins.module_utils._live import require_cluster
+from ansible_collections.digitalsys.agents.plugins.module_utils._live import require_cluster, stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import (
     RENEWAL_NEEDS,
     holder,
@@ -82,11 +82,7 @@ class _Renewal:
         if live is None:
             raise AgentError("not_found", f"Secret {name} is not there", f"Make it: {again}")
         if not _names.is_ours(live):
-            raise AgentError(
-                "not_ours",
-                f"Secret {name} is there, but was not made by this collection",
-                "Adopting is an operation of its own.",
-            )
+            raise stranger(SECRET.name, name)
         return live
 
     def logs_in(self) -> bool:

@@ -228,7 +228,6 @@ def _go(it: Rotation, journal: Journal) -> Journal:
         "conflict",
         f"{it.agent}: Vault's {it.live_entry} keeps being changed by somebody else",
         "Look who writes to it (vault kv metadata get); then run again: the rotation goes on.",
-        {"changes": it.changes},
     )
 
 

@@ -38,7 +38,7 @@ def restore(it: Rotation, journal: Journal) -> Journal:
     """The old values, under check-and-set: whoever writes first is looked at again."""
     if journal.phase != _journal.ROLLING_BACK:
         return turn_back(it, journal, "it was taken back (abort)")
-    base, (where, version) = it.base(journal), it.standing(journal)
+    base, (where, seen) = it.base(journal), it.standing(journal)
     if where is not Standing.NEW:
         return journal
     if base is None:
@@ -48,13 +48,9 @@ def restore(it: Rotation, journal: Journal) -> Journal:
             f"Put the values yourself, from standard input: vault kv patch -mount={it.live_entry.mount} "
             f"{it.live_entry.path} {journal.keys[0]}=-; then run again.",
         )
-    it.run.writer.may_write()
-    try:
-        version = it.live_entry.patch(old_values(journal, base), expected_version=version)
-    except AgentError as error:
-        if error.details.get("cas"):
-            return journal
-        raise
+    version = it.patch(old_values(journal, base), seen)
+    if version is None:
+        return journal
     it.note("back", f"Vault's {it.live_entry} has the old values again (version {version})")
     # Vault keeps so many versions: from here on this is the one that has the old values.
     return it.write(replace(journal, base_version=version))
@@ -98,16 +94,9 @@ def abort(it: Rotation, journal: Journal) -> Journal:
     """Nothing was promoted. A run that is thought dead may still be about to: it must then meet another version. Where
     it was faster the journal comes back open, for another look."""
     if it.adopted:
-        where, version = it.standing(journal)
-        if where is Standing.NEW:
+        where, seen = it.standing(journal)
+        if where is Standing.NEW or it.patch({}, seen) is None:
             return journal
-        it.run.writer.may_write()
-        try:
-            it.live_entry.patch({}, expected_version=version)
-        except AgentError as error:
-            if error.details.get("cas"):
-                return journal
-            raise
     journal = it.close(journal, _journal.ABORTED)
     it.note("abort", f"rotation {journal.rotation_id} is aborted; its values are destroyed")
     return journal
@@ -138,13 +127,9 @@ def give_way(it: Rotation, journal: Journal) -> Journal:
         return journal
     ours = kept_keys(journal, found[0])
     if ours and base is not None:
-        it.run.writer.may_write()
-        try:
-            version = it.live_entry.patch({key: base.get(key) for key in ours}, expected_version=found[1])
-        except AgentError as error:
-            if error.details.get("cas"):
-                return journal
-            raise
+        version = it.patch({key: base.get(key) for key in ours}, found[1])
+        if version is None:
+            return journal
         it.note("back", f"Vault's {it.live_entry} has the old {', '.join(ours)} again (version {version})")
     theirs = ", ".join(edited_keys(journal, found[0], base))
     unproved = f"{', '.join(ours)}: the new value stays, which nobody has proved." if ours and base is None else ""

@@ -12,6 +12,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils import _names, _
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._compare import differences
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso import not_ready
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import (
     DEFAULT_MAX_VERSIONS,
@@ -22,7 +23,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kv import (
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._plan import is_available
-from ansible_collections.digitalsys.agents.plugins.module_utils._pods import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import require_vault_permissions
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import EXTERNAL_SECRET, SECRET_STORE
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
@@ -96,12 +96,8 @@ def require_refreshing(agent: Home, kube: Kube) -> tuple[Object, Object]:
 
 def require_syncing(agent: Home, kube: Kube) -> None:
     for live in require_refreshing(agent, kube):
-        ready = condition(live, "Ready")
-        if ready.get("status") != "True":
-            what, since = f"{live['kind']} {live['metadata']['name']}", ready.get("lastTransitionTime")
-            raise _not_syncing(
-                agent, f"{what} is not ready since {since or 'the beginning'}: {ready.get('message') or 'no word why'}"
-            )
+        if words := not_ready(live):
+            raise _not_syncing(agent, words)
 
 
 def _not_syncing(agent: Home, words: str) -> AgentError:

@@ -72,6 +72,16 @@ class Rotation:
         name = f"Rotation {journal.rotation_id} of {', '.join(journal.keys)}"
         return f"{name} is open ({journal.phase}): run the same command again, or take it back with -e abort=true."
 
+    def patch(self, changes: Mapping[str, str | None], expected_version: int) -> int | None:
+        """The live values' new version; None where somebody else wrote first, who is to be looked at."""
+        self.run.writer.may_write()
+        try:
+            return self.live_entry.patch(changes, expected_version=expected_version)
+        except AgentError as error:
+            if error.details.get("cas"):
+                return None
+            raise
+
     def sweep(self, closed: Journal) -> None:
         self.run.writer.may_write()
         _journal.sweep(self.journal_entry, closed)

@@ -16,7 +16,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Ho
 from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso import is_synced, synced, touch
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso import is_synced, not_ready, synced, touch
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry
 from ansible_collections.digitalsys.agents.plugins.module_utils._pods import condition
@@ -130,26 +130,21 @@ def force_sync(agent: Home, kube: Kube, writer: Writer) -> str:
 def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: str, refused: str) -> AgentError:
     """Which controller or condition is behind it, since when. before: what ESO stood at when it was asked. refused: why
     it could not be asked."""
-    name, store_name = _names.external_secret(agent.name), _names.secret_store(agent.name)
+    name = _names.external_secret(agent.name)
     external = kube.get(EXTERNAL_SECRET, agent.namespace, name)
-    store = kube.get(SECRET_STORE, agent.namespace, store_name)
+    store = kube.get(SECRET_STORE, agent.namespace, _names.secret_store(agent.name))
     ready, store_ready = condition(external or {}, "Ready"), condition(store or {}, "Ready")
     refreshed = ((external or {}).get("status") or {}).get("refreshTime") or "never"
+    # One that ESO has said nothing of yet is no word on why.
+    unready = [words for live in (store, external) if live and condition(live, "Ready") and (words := not_ready(live))]
     lines = [
         f"{agent.name}: Secret {_names.env_secret(agent.name)} did not become what Vault has within "
         f"{timeout} s; unequal: {', '.join(wrong[:6])}"
     ]
     if refused:
         lines.append(f"the External Secrets Operator could not be asked: {refused}")
-    elif store_ready.get("status") != "True" and store_ready:
-        lines.append(
-            f"SecretStore {store_name} is not ready since {store_ready.get('lastTransitionTime')}: "
-            f"{store_ready.get('message')}"
-        )
-    elif ready and ready.get("status") != "True":
-        lines.append(
-            f"ExternalSecret {name} is not ready since {ready.get('lastTransitionTime')}: {ready.get('message')}"
-        )
+    elif unready:
+        lines.append(unready[0])
     elif is_synced(external, before):
         lines.append(
             f"ExternalSecret {name} says that it synced at {refreshed}: then it reads something else than "

@@ -12,6 +12,8 @@ import hvac
 from tests.integration.fleet import NAMESPACE, get, kubectl, vault_admin
 
 TOKEN = "OPENCLAW_GATEWAY_TOKEN"
+#: The small image's gateway takes this in place of its own token: with most values it refuses what stands in Vault.
+OVERRIDE = "TESTGATEWAY_TOKEN_OVERRIDE"
 Object = dict[str, Any]
 
 
@@ -72,6 +74,11 @@ def told(agent: str) -> dict[str, str]:
 def bring(agent: str, **values: str) -> None:
     """Values that a person lays into the inbox."""
     vault_admin().secrets.kv.v2.create_or_update_secret(f"agents-inbox/{agent}", values, mount_point="kv")
+
+
+def take_out(agent: str) -> None:
+    """All that lies in the inbox, as if it had never been there."""
+    vault_admin().secrets.kv.v2.delete_metadata_and_all_versions(f"agents-inbox/{agent}", mount_point="kv")
 
 
 def edit(agent: str, **values: str | None) -> None:

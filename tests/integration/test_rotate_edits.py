@@ -20,14 +20,24 @@ from tests.integration.disturbing import (
     running,
 )
 from tests.integration.failing import error_of, message_of
-from tests.integration.fleet import NAMESPACE, Fleet, gateway, get, kubectl, pods, vault_admin
-from tests.integration.rotating import TOKEN, bring, edit, frozen, journal, secret, stamp, values_left, vault_version
+from tests.integration.fleet import NAMESPACE, Fleet, gateway, get, kubectl, pods
+from tests.integration.rotating import (
+    OVERRIDE,
+    TOKEN,
+    bring,
+    edit,
+    frozen,
+    journal,
+    secret,
+    stamp,
+    take_out,
+    values_left,
+    vault_version,
+)
 from tests.integration.writes import holder
 from tests.sandbox.proxy import Through
 
 AGENT = "giro-gente"
-#: A key by which the small image's gateway takes another token than its own.
-OVERRIDE = "TESTGATEWAY_TOKEN_OVERRIDE"
 NOW = ("-e", "force_unlock=true")
 fleet = running(AGENT)
 
@@ -136,7 +146,7 @@ def test_a_person_who_writes_the_same_key_while_it_goes_back_keeps_theirs(fleet:
         agrees(fleet, "superseded")
     finally:
         edit(AGENT, **{OVERRIDE: None})
-        vault_admin().secrets.kv.v2.delete_metadata_and_all_versions(f"agents-inbox/{AGENT}", mount_point="kv")
+        take_out(AGENT)
     fleet.rollout(AGENT).ok()
 
 

@@ -11,16 +11,14 @@ import pytest
 
 from tests.integration.disturbing import KEYS, PROMOTION, RESTART, agrees, meanwhile, running
 from tests.integration.failing import message_of
-from tests.integration.fleet import NAMESPACE, Fleet, gateway, get, kubectl, until, vault_admin
+from tests.integration.fleet import NAMESPACE, Fleet, gateway, get, kubectl, until
 from tests.integration.renewing import ready
-from tests.integration.rotating import TOKEN, bring, journal, secret, stamp, vault_version
+from tests.integration.rotating import OVERRIDE, TOKEN, bring, journal, secret, stamp, take_out, vault_version
 from tests.sandbox import control
 from tests.sandbox.proxy import Through
 
 AGENT = "giro-eso"
 _EXTERNAL, _STORE = f"externalsecret/{AGENT}-env-secret", f"secretstore/{AGENT}-vault"
-#: A key by which the small image's gateway refuses its own token.
-REFUSED = "TESTGATEWAY_TOKEN_OVERRIDE"
 fleet = running(AGENT)
 pytestmark = pytest.mark.alone
 
@@ -153,8 +151,8 @@ def _delete_external_secret() -> None:
 
 
 def test_with_eso_stopped_on_the_way_back_the_next_run_goes_on(fleet: Fleet, proxy: Through) -> None:
-    old, words = fleet.values(AGENT), ("-e", f"keys={REFUSED}")
-    bring(AGENT, **{REFUSED: "another-one"})
+    old, words = fleet.values(AGENT), ("-e", f"keys={OVERRIDE}")
+    bring(AGENT, **{OVERRIDE: "another-one"})
     with _impatient(fleet), _eso_comes_back():
         run = meanwhile(fleet, proxy, RESTART, _stop_eso, *words)
     message = message_of(run, AGENT)
@@ -166,4 +164,4 @@ def test_with_eso_stopped_on_the_way_back_the_next_run_goes_on(fleet: Fleet, pro
     assert "Everything is back" in message
     assert fleet.values(AGENT) == old
     agrees(fleet, "rolled_back")
-    vault_admin().secrets.kv.v2.delete_metadata_and_all_versions(f"agents-inbox/{AGENT}", mount_point="kv")
+    take_out(AGENT)

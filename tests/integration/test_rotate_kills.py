@@ -23,7 +23,7 @@ from tests.integration.disturbing import KEYS, killed_after_its_promotion
 from tests.integration.fleet import KWOK, Fleet, Object, gateway, pods
 from tests.integration.killing import FULL, Fates, Kill, both_sides, kill_and_go_on, named
 from tests.integration.podwatch import PodWatch
-from tests.integration.rotating import TOKEN, bring, journal, secret, stamp, values_left, vault_version
+from tests.integration.rotating import OVERRIDE, TOKEN, bring, journal, secret, stamp, values_left, vault_version
 from tests.integration.writes import (
     AT_ONCE,
     PATIENT,
@@ -44,8 +44,6 @@ from tests.sandbox.proxy import lose_answer, proxied
 from tests.sandbox.proxy.rules import Match
 
 Make = Callable[..., Fleet]
-#: The testgateway takes this in place of its own token: a value with which no gateway takes what stands in Vault.
-REFUSED = "TESTGATEWAY_TOKEN_OVERRIDE"
 #: More than of rollouts: most of the time is spent on waiting for a dead run's lock.
 _AT_ONCE = AT_ONCE + 2
 SEED = int(os.environ.get("AGENTS_TEST_SEED") or random.SystemRandom().randrange(10**6))
@@ -70,7 +68,7 @@ class Scenario:
     def prepare(self, fleet: Fleet, agent: str, folder: Path) -> None:
         """The state that the command meets."""
         if self.name == "back":
-            bring(agent, **{REFUSED: "another-token-than-vault-says"})
+            bring(agent, **{OVERRIDE: "another-token-than-vault-says"})
         if self.name == "dead":
             leave_a_lock(agent)
         if self.name == "abort":
@@ -78,7 +76,7 @@ class Scenario:
 
 
 GOOD = Scenario("good", KEYS, 0, "finished", 2)
-BACK = Scenario("back", ("-e", f"keys={REFUSED}"), 2, "rolled_back", 3)
+BACK = Scenario("back", ("-e", f"keys={OVERRIDE}"), 2, "rolled_back", 3)
 DEAD = replace(GOOD, name="dead")
 ABORT = Scenario("abort", ("-e", "abort=true"), 0, "rolled_back", 3)
 

@@ -10,9 +10,20 @@ import pytest
 
 from tests.integration.disturbing import agrees, running
 from tests.integration.failing import error_of, message_of
-from tests.integration.fleet import Fleet, gateway, pods, vault_admin
+from tests.integration.fleet import Fleet, gateway, pods
 from tests.integration.podwatch import PodWatch
-from tests.integration.rotating import TOKEN, bring, inbox, journal, secret, stamp, values_left, vault_version
+from tests.integration.rotating import (
+    OVERRIDE,
+    TOKEN,
+    bring,
+    inbox,
+    journal,
+    secret,
+    stamp,
+    take_out,
+    values_left,
+    vault_version,
+)
 from tests.integration.writes import holder
 from tests.sandbox.proxy import Through
 
@@ -65,7 +76,7 @@ def test_a_value_is_tried_out_before_it_is_promoted(fleet: Fleet, service: str) 
 @pytest.mark.parametrize(
     ("key", "value", "story"),
     [
-        ("TESTGATEWAY_TOKEN_OVERRIDE", "no-gateway-takes-what-vault-says", "refuses the token that stands in Vault"),
+        (OVERRIDE, "no-gateway-takes-what-vault-says", "refuses the token that stands in Vault"),
         ("TESTGATEWAY_EXIT", "1", "exit"),
     ],
     ids=["refused", "crash"],
@@ -95,7 +106,7 @@ def test_a_value_that_does_not_work_is_taken_back_with_both_stories(
     assert len(watch.seen[AGENT]) <= 3
     assert not [names for names in watch.together if names[0].startswith(f"{AGENT}-")]
     assert len(pods(AGENT)) == 1
-    vault_admin().secrets.kv.v2.delete_metadata_and_all_versions(f"agents-inbox/{AGENT}", mount_point="kv")
+    take_out(AGENT)
 
 
 def test_a_value_given_beside_another_one_in_the_inbox_is_refused(fleet: Fleet, proxy: Through) -> None:
@@ -109,7 +120,7 @@ def test_a_value_given_beside_another_one_in_the_inbox_is_refused(fleet: Fleet, 
         assert "that-is-given" not in run.output
     assert not proxy.proxy.writes()
     assert fleet.values(AGENT) == old
-    vault_admin().secrets.kv.v2.delete_metadata_and_all_versions(f"agents-inbox/{AGENT}", mount_point="kv")
+    take_out(AGENT)
     # Nobody brought one: known before the lock is taken, and in check mode too.
     for more in ((), ("--check",)):
         run = fleet.rotate(AGENT, "-e", "keys=LINEAR_API_KEY", *more, env=proxy.environment)

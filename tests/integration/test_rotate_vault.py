@@ -19,7 +19,7 @@ from tests.integration.disturbing import (
 )
 from tests.integration.failing import message_of
 from tests.integration.fleet import Fleet, gateway, vault_admin
-from tests.integration.rotating import TOKEN, bring, edit, journal, values_left, vault_version
+from tests.integration.rotating import OVERRIDE, TOKEN, bring, edit, journal, take_out, values_left, vault_version
 from tests.integration.writes import holder
 from tests.sandbox import control
 from tests.sandbox.proxy import Match, Through
@@ -130,22 +130,22 @@ def test_the_values_to_go_back_to_are_never_the_ones_that_vault_drops(fleet: Fle
 
 def test_the_way_back_has_its_own_base_where_vault_keeps_few_versions(fleet: Fleet, proxy: Through) -> None:
     """Four are kept: base, promotion, a person's edit, and the old values again, which the next edits push out."""
-    kv, refused = vault_admin().secrets.kv.v2, "TESTGATEWAY_TOKEN_OVERRIDE"
+    kv = vault_admin().secrets.kv.v2
     kv.update_metadata(PATH, max_versions=4, mount_point="kv")
     old = fleet.values(AGENT)
-    bring(AGENT, **{refused: "another-one"})
+    bring(AGENT, **{OVERRIDE: "another-one"})
 
     def write_twice() -> None:
         for number in range(2):
             edit(AGENT, LINEAR_API_KEY=f"way-back-{number}")
 
     try:
-        message = message_of(meanwhile(fleet, proxy, RESTART, write_twice, "-e", f"keys={refused}"), AGENT)
+        message = message_of(meanwhile(fleet, proxy, RESTART, write_twice, "-e", f"keys={OVERRIDE}"), AGENT)
         assert "Everything is back" in message
         assert fleet.values(AGENT) == {**old, "LINEAR_API_KEY": "way-back-1"}
         assert journal(AGENT)["phase"] == "rolled_back"
     finally:
         kv.update_metadata(PATH, max_versions=0, mount_point="kv")
-        kv.delete_metadata_and_all_versions(f"agents-inbox/{AGENT}", mount_point="kv")
+        take_out(AGENT)
     fleet.rollout(AGENT).ok()
     agrees(fleet, "rolled_back")
