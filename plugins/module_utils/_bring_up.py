@@ -13,7 +13,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Ho
 from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params
 from ansible_collections.digitalsys.agents.plugins.module_utils._diagnose import Diagnosis, diagnose
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._errors import REFUSED, AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import Live, look
@@ -66,7 +66,7 @@ def after_takeover(run: Run, lock: Lock, step: str) -> None:
                 run.writer.raise_fence(found)
             except AgentError as error:
                 # Where ESO is down its webhook refuses all writes to its objects: the other run's too.
-                if found["kind"] != EXTERNAL_SECRET.name or error.kind not in ("unavailable", "conflict"):
+                if found["kind"] != EXTERNAL_SECRET.name or error.kind not in ("unavailable", *REFUSED):
                     raise
                 run.warnings.append(f"{run.agent.name}: {error.message}")
 

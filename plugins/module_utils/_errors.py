@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+#: Kinds: the server's own word that a write is not to be, which no second try would change.
+REFUSED = ("conflict", "invalid", "forbidden", "not_ours")
+
 
 class AgentError(Exception):
     """What failed, why, and what to do next.

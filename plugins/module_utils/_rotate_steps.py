@@ -11,7 +11,7 @@ from dataclasses import replace
 from ansible_collections.digitalsys.agents.plugins.module_utils import _journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._bring_up import Failed
 from ansible_collections.digitalsys.agents.plugins.module_utils._diagnose import SOMEBODY_ELSES
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._errors import REFUSED, AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._keys import KeyPolicy, refusal
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_back import (
@@ -34,9 +34,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotation import
     tidings,
     vanished,
 )
-
-#: The server's own word that the new pod is not to be, which no second try would change.
-_REFUSED = ("conflict", "invalid", "forbidden", "not_ours")
 
 
 def promote(it: Rotation, journal: Journal) -> Journal:
@@ -96,7 +93,7 @@ def prove_new(it: Rotation, journal: Journal) -> Journal:
             raise failed(it, failure.diagnosis.lines(), hint) from None
         return turn_back(it, journal, "\n".join(failure.diagnosis.lines()))
     except AgentError as error:
-        if error.kind not in _REFUSED:
+        if error.kind not in REFUSED:
             raise
         return turn_back(it, journal, error.text().removeprefix(f"{it.agent}: "))
     if it.standing(journal)[0] is not Standing.NEW:

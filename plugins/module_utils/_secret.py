@@ -15,7 +15,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils import _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._errors import REFUSED, AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso import is_synced, not_ready, synced, touch
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry
@@ -111,7 +111,7 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
                     before, refused = force_sync(agent, kube, writer), ""
                     asked_for = found[1] if found else -1
                 except AgentError as error:
-                    if error.kind not in ("unavailable", "conflict"):
+                    if error.kind not in ("unavailable", *REFUSED):
                         raise
                     refused = error.message  # ESO's own webhook, where ESO is down: waited for like ESO
             watching.wait(min(5.0, timeout - (time.monotonic() - started)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,8 @@ from tests.sandbox.proxy.journal import When
 
 FULL = os.environ.get("AGENTS_TEST_FULL") == "1"
 _SIDES: tuple[When, When] = ("before", "after")
+#: So many agents of a matrix are there at a time: the probes of more real pods would keep two cores busy.
+_TOGETHER = 12
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Kill:
 
 
 OfKill = TypeVar("OfKill", bound=Kill)
+Item = TypeVar("Item")
 
 
 @dataclass
@@ -38,6 +41,16 @@ class Fates:
 
     wrong: list[str] = field(default_factory=list)
     struck: int = 0
+
+    def add(self, other: Fates) -> None:
+        self.wrong += other.wrong
+        self.struck += other.struck
+
+
+def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Of a matrix, in order."""
+    for start in range(0, len(items), _TOGETHER):
+        yield items[start : start + _TOGETHER]
 
 
 def named(kills: Iterable[OfKill], prefix: str) -> list[OfKill]:

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.fleet import KWOK, Fleet, Object, gateway, get, pods, until, versions
-from tests.integration.killing import FULL, Fates, Kill, both_sides, key_files, kill_and_go_on, named
+from tests.integration.killing import FULL, Fates, Kill, batches, both_sides, key_files, kill_and_go_on, named
 from tests.integration.podwatch import PodWatch
 from tests.integration.writes import (
     AT_ONCE,
@@ -73,7 +73,15 @@ def not_converged(agent: str, fleet: Fleet, *, fake: bool = False) -> list[str]:
 
 
 def run_kills(make_fleet: Make, kills: list[Rolled], image: str, folder: Path) -> Fates:
-    """All of them, several at a time; then once more the same command for all at once, which has nothing to do."""
+    """All of them, several at a time."""
+    fates = Fates()
+    for batch in batches(kills):
+        fates.add(_run_batch(make_fleet, list(batch), image, folder))
+    return fates
+
+
+def _run_batch(make_fleet: Make, kills: list[Rolled], image: str, folder: Path) -> Fates:
+    """Then once more the same command for all at once, which has nothing to do."""
     agents = [kill.agent for kill in kills]
     started = {kill.agent for kill in kills if kill.scenario != "first"}
     fake: dict[str, Object] = {kill.agent: KWOK for kill in kills if kill.fake}
@@ -92,7 +100,7 @@ def run_kills(make_fleet: Make, kills: list[Rolled], image: str, folder: Path) -
 
     with PodWatch() as watch:
         if started:
-            roll_all(fleet, sorted(started), folder / "started")
+            roll_all(fleet, sorted(started), folder / f"started-{agents[0]}")
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for kill, struck, wrong in pool.map(one, kills):
                 fates.struck += struck
@@ -113,6 +121,7 @@ def run_kills(make_fleet: Make, kills: list[Rolled], image: str, folder: Path) -
         for names in watch.together
         if names[0].rpartition("-")[0].rpartition("-")[0] in agents
     ]
+    fleet.remove()
     return fates
 
 

@@ -21,7 +21,7 @@ import pytest
 
 from tests.integration.disturbing import KEYS, killed_after_its_promotion
 from tests.integration.fleet import KWOK, Fleet, Object, gateway, pods
-from tests.integration.killing import FULL, Fates, Kill, both_sides, kill_and_go_on, named
+from tests.integration.killing import FULL, Fates, Kill, batches, both_sides, kill_and_go_on, named
 from tests.integration.podwatch import PodWatch
 from tests.integration.rotating import OVERRIDE, TOKEN, bring, journal, secret, stamp, values_left, vault_version
 from tests.integration.writes import (
@@ -123,13 +123,22 @@ Struck = Callable[[Fleet, Path], tuple[bool, list[str]]]
 def run_matrix(
     make_fleet: Make, scenario: Scenario, struck: dict[str, tuple[str, Struck]], folder: Path, **rest: Any
 ) -> Fates:
-    """Each agent rolled out, rotated while it is struck, looked at; several at a time.
+    """Each agent rolled out, rotated while it is struck, looked at, removed; several at a time.
 
     struck: agent -> words, and what strikes it: (fleet, folder) -> whether it did, what was wrong.
     """
+    fates = Fates()
+    for agents in batches(list(struck)):
+        fates.add(_run_batch(make_fleet, scenario, {agent: struck[agent] for agent in agents}, folder, **rest))
+    return fates
+
+
+def _run_batch(
+    make_fleet: Make, scenario: Scenario, struck: dict[str, tuple[str, Struck]], folder: Path, **rest: Any
+) -> Fates:
     fake = "host_variables" in rest
     fleet, fates = make_fleet(*struck, **rest), Fates()
-    roll_all(fleet, list(struck), folder / "started")
+    roll_all(fleet, list(struck), folder / f"started-{next(iter(struck))}")
 
     def one(agent: str) -> tuple[str, bool, list[str]]:
         single = alone(fleet, agent, folder / agent / "fleet")
@@ -147,6 +156,7 @@ def run_matrix(
             fates.wrong.append(f"{agent}, {words}: pods {watch.names(agent)}")
         together = [names for names in watch.together if names[0].rpartition("-")[0].rpartition("-")[0] == agent]
         fates.wrong += [f"{agent}, {words}: two pods at a time: {', '.join(names)}" for names in together]
+    fleet.remove()
     return fates
 
 

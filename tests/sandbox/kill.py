@@ -84,6 +84,8 @@ def run_and_kill(
         if process.returncode is None:  # not reaped: the number is still its own
             struck.append(process.pid)
             os.killpg(process.pid, signal.SIGKILL)
+            # Until then one that dies with its parent could still act on an answer that is passed on.
+            _wait_all_gone(lambda: _marked(marker), _TAKEN_ALONG)
 
     hook = None
     if isinstance(when, AfterWrite):
@@ -105,7 +107,7 @@ def run_and_kill(
             _wait_all_gone(lambda: _group(process.pid), 10.0)
             # A process that dies with its parent has its own SIGKILL pending by now: nothing of it follows the mark.
             mark = proxy.mark() if proxy else None
-            _wait_all_gone(lambda: [found.pid for found in processes_with_env_marker(marker)], _TAKEN_ALONG)
+            _wait_all_gone(lambda: _marked(marker), _TAKEN_ALONG)
             survivors = tuple(processes_with_env_marker(marker))
         finally:
             if hook and proxy:
@@ -139,6 +141,10 @@ def processes_with_env_marker(marker: str, name: str = MARKER) -> list[Process]:
                 line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
                 found.append(Process(pid, line))
     return found
+
+
+def _marked(marker: str) -> list[int]:
+    return [found.pid for found in processes_with_env_marker(marker)]
 
 
 def _pids() -> list[int]:
