@@ -253,17 +253,26 @@ class Lock:
                 # Nobody answers. Whether the lease is still ours shows the first renewal that is taken or refused.
 
     def _renew(self, budget: Budget) -> None:
-        self._lease["spec"]["renewTime"] = _now()
-        try:
-            self._lease = self._kube.replace(LEASE, self._lease, budget)
-        except AgentError as error:
-            if error.kind not in ("conflict", "not_found"):
-                raise
-            live = self._kube.get(LEASE, self._namespace, self._name)
-            if not live or (live.get("spec") or {}).get("holderIdentity") != self.identity:
-                self._lost.set()
-                raise
-            self._lease = live  # our own write, whose answer was lost; the next one renews it
+        """Until the lease takes it: only then do the others begin to count again."""
+        while True:
+            self._lease["spec"]["renewTime"] = _now()
+            try:
+                self._lease = self._kube.replace(LEASE, self._lease, budget)
+                return
+            except AgentError as error:
+                if error.kind not in ("conflict", "not_found"):
+                    raise
+                self._doubt()
+                live = self._kube.get(LEASE, self._namespace, self._name)
+                if not live or (live.get("spec") or {}).get("holderIdentity") != self.identity:
+                    self._lost.set()
+                    raise
+                self._lease = live  # our own write, whose answer was lost
+
+    def _doubt(self) -> None:
+        """A renewal was refused: no write before it is known why."""
+        with self._renewed:
+            self._sure_until = 0.0
 
     def _release(self) -> None:
         try:

@@ -48,9 +48,10 @@ class Fates:
 
 
 def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """Of a matrix, in order."""
-    for start in range(0, len(items), _TOGETHER):
-        yield items[start : start + _TOGETHER]
+    """Of a matrix, in order, of about one size: no agent is left over for a batch of its own."""
+    count = -(-len(items) // _TOGETHER)
+    for number in range(count):
+        yield items[number * len(items) // count : (number + 1) * len(items) // count]
 
 
 def named(kills: Iterable[OfKill], prefix: str) -> list[OfKill]:

@@ -157,15 +157,20 @@ def test_a_zombie_writes_nothing_after_its_lock_was_broken(
 
 def test_a_run_whose_lock_is_stolen_stops_writing(make_fleet: Make, proxy: Through) -> None:
     fleet, agent = make_fleet("tranca-roubada"), "tranca-roubada"
-    # It stands before the proof of its Secret, and goes on when it has found its lock stolen.
+    # It stands before the proof of its Secret, and goes on when its renewal is refused and it has not yet read by whom.
     standing = proxy.proxy.add(hold(Match(methods={"GET"}, path=r"/secrets\?limit")))
+    look = hold(Match(methods={"GET"}, path=_LEASE))
 
     def steal() -> None:
         standing.wait_fired(timeout=60)
+        looking = proxy.proxy.add(look)
         leave_a_lock(agent, "thief@elsewhere")
         stolen.append(proxy.proxy.mark().number)
-        proxy.proxy.wait_for(lambda request: _LEASE in request.path and request.status == 409, timeout=20)
+        looking.wait_fired(timeout=20)
         standing.release()
+        proxy.proxy.wait_for(lambda request: "/secrets" in request.path and request.status == 200, timeout=20)
+        time.sleep(1)  # it must not write in that time, and has nothing else to do
+        looking.release()
 
     stolen: list[int] = []
     thread = threading.Thread(target=steal)
@@ -191,6 +196,23 @@ def test_a_takeover_whose_answer_is_lost_is_a_takeover_all_the_same(
         assert lock.fence == lease("tranca-calada")["spec"]["leaseTransitions"] > 7
         lock.require()
     assert not lease("tranca-calada")["spec"]["holderIdentity"]
+
+
+def test_a_renewal_whose_answer_is_lost_is_made_again_at_once(
+    make_fleet: Make, proxy: Through, kube: Kube, context: Context
+) -> None:
+    make_fleet("tranca-muda", provide=False)
+    with Lock(kube, NAMESPACE, "tranca-muda", "me", context) as lock:
+        mark = proxy.proxy.mark()
+        lost = proxy.proxy.add(lose_answer(Match(methods={"PUT"}, path=_LEASE)))
+        lost.wait_fired(timeout=10)
+        proxy.proxy.wait_for(
+            lambda request: (request.method, request.status, request.fault) == ("PUT", 200, ""), since=mark, timeout=10
+        )
+        lock.require()
+    done = [(request.method, request.status) for request in proxy.proxy.requests(since=mark)]
+    assert done[:4] == [("PUT", 200), ("PUT", 409), ("GET", 200), ("PUT", 200)], done
+    assert not lease("tranca-muda")["spec"]["holderIdentity"]
 
 
 def test_an_outage_longer_than_the_lock_loses_it_only_to_somebody_else(
