@@ -27,6 +27,8 @@ MOUNT_SECONDS = 360
 TERMINATION_SLACK_SECONDS = 60
 _REPLICA_FAILURE_SECONDS = 2
 _CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+#: The kubelet gives a read of a Secret one second, and reads again: the API server restarted, or slows it down.
+_NOT_READ_YET = ("failed to sync secret cache", "failed to sync configmap cache")
 _IMAGE_ERRORS_FINAL = ("InvalidImageName", "ErrImageNeverPull")
 _PULL_ERRORS = ("ErrImagePull", "ImagePullBackOff")
 #: As openclaw 2026.9 says it: gateway already running (pid 7); lock timeout after 5000ms.
@@ -206,7 +208,7 @@ def _pod_failure(pod: Object, observed: Observed, memory: Memory, schedule_grace
         return Verdict(FAILED, f"{reason}: {message}", "image", name)
     if reason in _PULL_ERRORS and ("not found" in message or memory.pulls.get(uid, ("", 0))[1] >= 2):
         return Verdict(FAILED, f"the image cannot be pulled: {message}", "image", name)
-    if reason in _CONFIG_ERRORS:
+    if reason in _CONFIG_ERRORS and not message.startswith(_NOT_READ_YET):
         return Verdict(FAILED, f"{reason}: {message}", "configuration", name)
     for status in container_statuses(pod, init=True):
         end = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}

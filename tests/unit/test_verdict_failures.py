@@ -98,6 +98,13 @@ def test_a_container_that_cannot_be_made_is_a_failure_at_once(reason: str) -> No
     assert 'secret "roberval-env" not found' in found.words
 
 
+@pytest.mark.parametrize("of", ["secret", "configmap"])
+def test_a_kubelet_that_has_not_read_the_secret_yet_reads_it_again(of: str) -> None:
+    words = f"failed to sync {of} cache: timed out waiting for the condition"
+    found = at_once(pod(SCHEDULED, state=waiting("CreateContainerConfigError", words)))
+    assert (found.state, found.words) == (WAITING, "the pod is being made (CreateContainerConfigError)")
+
+
 def test_a_failed_init_container_is_named() -> None:
     found = at_once(pod(SCHEDULED, state=waiting("PodInitializing"), init=terminated(2)))
     assert (found.state, found.cause) == (FAILED, "configuration")
