@@ -270,8 +270,9 @@ class Fleet:
         """Everything of these agents, without waiting for grace: the names may be used again."""
         here = ("-n", self.namespace, "--ignore-not-found")
         labels = f"app.kubernetes.io/instance in ({', '.join(self.names)})"
-        kinds = "deployments,externalsecrets,secretstores,networkpolicies,serviceaccounts,configmaps,leases,secrets"
-        kubectl("delete", kinds, *here, "-l", labels, "--wait=false")
+        # ReplicaSets too: after a restart of the API server the garbage collector may not have seen the youngest.
+        kinds = "deployments,replicasets,externalsecrets,secretstores,networkpolicies,serviceaccounts,configmaps,leases"
+        kubectl("delete", f"{kinds},secrets", *here, "-l", labels, "--wait=false")
         named = [f"{kind}/{name}{tail}" for name in self.names for kind, tail in _UNLABELLED]
         kubectl("delete", *named, *here, "--wait=false")
         kubectl("delete", "pods", *here, "-l", labels, "--force", "--grace-period=0", check=False)
