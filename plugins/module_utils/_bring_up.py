@@ -65,7 +65,7 @@ def after_takeover(run: Run, lock: Lock, step: str) -> None:
             try:
                 run.writer.raise_fence(found)
             except AgentError as error:
-                # Where ESO is down its webhook refuses all writes to its objects: the other run's too.
+                # ESO's webhook where ESO is down, or a policy, refuses all writes to its objects: the other run's too.
                 if found["kind"] != EXTERNAL_SECRET.name or error.kind not in ("unavailable", *REFUSED):
                     raise
                 run.warnings.append(f"{run.agent.name}: {error.message}")

@@ -113,7 +113,8 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
                 except AgentError as error:
                     if error.kind not in ("unavailable", *REFUSED):
                         raise
-                    refused = error.message  # ESO's own webhook, where ESO is down: waited for like ESO
+                    # ESO's own webhook, where ESO is down, or a policy about to change: waited for like ESO.
+                    refused = error.message
             watching.wait(min(5.0, timeout - (time.monotonic() - started)))
 
 
