@@ -48,6 +48,10 @@ path "auth/approle/role/+/secret-id-accessor/lookup" {
 path "auth/approle/role/+/secret-id-accessor/destroy" {
   capabilities = ["update"]
 }
+# Vault locks an AppRole out after some failed logins, as an ESO does them whose SecretID has ended. A renewal lifts that.
+path "sys/locked-users/auth_approle_*" {
+  capabilities = ["update"]
+}
 # AppRoles are one in small and capital letters, paths of a policy are not: each way to begin with "fleet-".
 path "auth/approle/role/fleet-*" {
   capabilities = ["deny"]

@@ -31,8 +31,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._preflight impor
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._renew import renew
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import NAMESPACE, SECRET
-from ansible_collections.digitalsys.agents.plugins.module_utils._secret_id import METADATA, access_secret, read_access
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._secret_id import (
+    METADATA,
+    Access,
+    access_secret,
+    read_access,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import LockedOut, Vault
 
 Object = dict[str, Any]
 _TTL = re.compile(r"\A(0|[1-9][0-9]*[smh])\Z")
@@ -148,7 +153,7 @@ class _Access:
         access = read_access(live or {"metadata": {}}, self.context)
         role_id = self.vault.role_id(self.approle, role) if self.vault.role(self.approle, role) else ""
         same_role = role_id and access.role_id == role_id
-        if same_role and access.secret_id and self.vault.logs_in(self.approle, role_id, access.secret_id):
+        if same_role and access.secret_id and self._logs_in(role, access):
             return
         if self.change(f"a new SecretID for {role} in Secret {name}"):
             secret_id, accessor = self.vault.new_secret_id(self.approle, role, METADATA)
@@ -156,6 +161,20 @@ class _Access:
             # What a renewal that is open has noted stays: it will go on with this SecretID.
             access = replace(access, role_id=role_id, secret_id=secret_id, accessor=accessor)
             self.writer.apply(access_secret(self.agent, self.namespace, access), live)
+
+    def _logs_in(self, role: str, access: Access) -> bool:
+        try:
+            return self.vault.logs_in(self.approle, access.role_id, access.secret_id)
+        except LockedOut as error:
+            # One more would be refused as well: the renewal lifts that, and proves what it makes.
+            raise AgentError(
+                "vault",
+                f"{self.agent}: Vault has locked {role} out, since too many logins had failed: whether its SecretID "
+                "works cannot be told",
+                f"ansible-playbook playbooks/rotate_access.yml -e agent={self.agent} lifts that and makes a new one; "
+                "or run this again, 15 minutes after the last failed login.",
+                error.details,
+            ) from None
 
     def raise_fence(self) -> None:
         """After a take-over: a run that is thought dead and may still write must meet our mark first."""

@@ -84,6 +84,13 @@ def _one(watching: Watching, kind: Kind, names: dict[Kind, str]) -> Object:
     return found
 
 
+def see_access(agent: Home) -> str:
+    """ESO says only that it could not log in, or read. Why is known to Vault: a SecretID that ended, a lockout."""
+    return (
+        f"How its access to Vault stands: ansible-playbook playbooks/status.yml -e agent={agent.name} -e secrets=true"
+    )
+
+
 def touch(writer: Writer, live: Object) -> Object:
     """Any change of an annotation makes ESO refresh at once. The object as it was answered."""
     stamp = datetime.datetime.now(datetime.UTC).isoformat()

@@ -29,7 +29,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._secret_id impor
     secret_id_state,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._spec import PLACE
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import LockedOut, Vault
 
 Object = dict[str, Any]
 Values = dict[str, str]
@@ -37,7 +37,7 @@ Values = dict[str, str]
 UNKNOWN = "unknown"
 EQUAL, BEHIND, MISSING = "equal", "behind", "missing"
 CURRENT, PENDING = "current", "pending restart"
-VALID, ENDS_SOON, ENDED, REFUSED = "valid", "ends soon", "ended", "refused"
+VALID, ENDS_SOON, ENDED, REFUSED, LOCKED_OUT = "valid", "ends soon", "ended", "refused", "locked out"
 #: A SecretID that ends within these seconds is worth a note: ESO is locked out from then on.
 SOON = 7 * 86400
 
@@ -219,18 +219,18 @@ def _rotation(place: Place, at: Servers, notes: list[str]) -> Object:
 # ESO's access
 
 
-def lasting(state: SecretId | None, logs_in: bool | None, now: float) -> Object:
-    """state: of the SecretID in the Secret; None where Vault does not know it, or does not say. logs_in: None where
-    that was not to be found out."""
-    facts: Object = {"secret_id": VALID if logs_in else UNKNOWN}
+def lasting(state: SecretId | None, login: str, now: float) -> Object:
+    """state: of the SecretID in the Secret; None where Vault does not know it, or does not say. login: how one with it
+    ended, VALID, REFUSED or LOCKED_OUT; UNKNOWN where that was not to be found out."""
+    facts: Object = {"secret_id": login}
     if state is not None:
         facts["secret_id_expires"] = state.expires
         facts["secret_id"] = ENDED if state.has_ended(now) else ENDS_SOON if state.has_ended(now + SOON) else VALID
         if state.expires:
             end = datetime.datetime.fromisoformat(state.expires).timestamp()
             facts["secret_id_seconds_left"] = max(0, int(end - now))
-    if logs_in is False and facts["secret_id"] != ENDED:
-        facts["secret_id"] = REFUSED
+    if facts["secret_id"] != ENDED and login in (REFUSED, LOCKED_OUT):
+        facts["secret_id"] = login
     return facts
 
 
@@ -242,7 +242,7 @@ def _access(place: Place, at: Servers, notes: list[str]) -> Object:
         notes.append(f"Secret {name} has no SecretID for ESO: provision.yml makes one")
         return {"secret_id": MISSING}
     state: SecretId | None = None
-    asked, logs_in, path = False, None, f"{place.vault_mount}/data/{_names.journal(place.name)}"
+    asked, login, path = False, UNKNOWN, f"{place.vault_mount}/data/{_names.journal(place.name)}"
     facts: Object = {}
     with Noting(notes):
         # By its value, as a renewal asks: the accessor that the Secret names may be another one's.
@@ -250,21 +250,26 @@ def _access(place: Place, at: Servers, notes: list[str]) -> Object:
         asked = True
     with Noting(notes):
         role_id = place.approle_role_id or access.role_id
-        with at.vault.logged_in(place.approle_mount, role_id, access.secret_id) as eso:
-            logs_in = eso is not None
-            if eso is not None:
-                facts["journal_exposed"] = bool({"read", "root"} & set(eso.capabilities(path)[path]))
+        try:
+            with at.vault.logged_in(place.approle_mount, role_id, access.secret_id) as eso:
+                login = VALID if eso is not None else REFUSED
+                if eso is not None:
+                    facts["journal_exposed"] = bool({"read", "root"} & set(eso.capabilities(path)[path]))
+        except LockedOut:
+            login = LOCKED_OUT
     if facts.get("journal_exposed"):
         notes.append(f"policy lets ESO read the journal of rotations, {path}: provision.yml writes it anew")
-    facts.update(lasting(state, logs_in, at.now))
+    facts.update(lasting(state, login, at.now))
     again = f"rotate_access.yml -e agent={place.name}"
     if facts["secret_id"] == REFUSED:
         notes.append(f"its SecretID does not log in, so ESO copies nothing: {again}")
+    elif facts["secret_id"] == LOCKED_OUT:
+        notes.append(f"Vault has locked {role} out, since too many logins had failed; ESO copies nothing: {again}")
     elif facts["secret_id"] == ENDED:
         notes.append(f"its SecretID ended at {facts['secret_id_expires']}, so ESO copies nothing: {again}")
     elif facts["secret_id"] == ENDS_SOON:
         notes.append(f"its SecretID ends in {span(facts['secret_id_seconds_left'])}: {again}")
-    elif asked and state is None and logs_in:
+    elif asked and state is None and login == VALID:
         notes.append(f"its SecretID logs in, but is none of AppRole {role}: when it ends is not known")
     return facts
 

@@ -42,7 +42,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._secret_id impor
     to_destroy,
     vault_needs,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import LockedOut, Vault
 
 Object = dict[str, Any]
 
@@ -72,7 +72,7 @@ class _Renewal:
         state = secret_id_state(self.vault, self.mount, self.role, value=self.access.secret_id)
         # Nobody asks whether the old one still works: one that does not is what a renewal is for above all.
         made = state if self.access.renewal else None
-        works = made is not None and not made.has_ended(self.vault.now()) and self.logs_in()
+        works = made is not None and not made.has_ended(self.vault.now()) and self.may_log_in()
         # What the annotation says counts only where Vault does not know the SecretID itself any more.
         self.in_use, self.expires = (state.accessor, state.expires) if state else (self.access.accessor, "")
         return next_step(self.access, self.in_use, works=works, wanted_id=self.wanted_id)
@@ -88,6 +88,12 @@ class _Renewal:
     def logs_in(self) -> bool:
         same_role = self.access.role_id == self.role_id
         return same_role and self.vault.logs_in(self.mount, self.role_id, self.access.secret_id)
+
+    def may_log_in(self) -> bool:
+        try:
+            return self.logs_in()
+        except LockedOut:
+            return True  # that is for the proof to find out, which may write
 
     def store(self, access: Access) -> None:
         """Both accessors in the write that replaces the SecretID: a kill leaves the trace of the old one."""
@@ -113,8 +119,32 @@ class _Renewal:
         self.in_use = accessor
         self.did(f"Secret {_names.approle_secret(self.agent.name)} has it, and names the one before it")
 
+    def lift_lockout(self) -> None:
+        self.writer.may_write()
+        try:
+            self.vault.lift_lockout(self.mount, self.role_id)
+        except AgentError as error:
+            if error.details.get("status_code") != 403:
+                raise
+            raise AgentError(
+                "vault",
+                f"{self.agent.name}: Vault has locked {self.role} out, since too many logins had failed, and this "
+                "token may not lift that (update on sys/locked-users/auth_approle_*)",
+                "No SecretID was destroyed. Have the policy mended (docs/permissions/operator.hcl), or wait: Vault "
+                "lets it in again 15 minutes after the last failed login, where nobody set another time. Then run the "
+                "same command again: it goes on.",
+                error.details,
+            ) from None
+        self.did(f"the lockout of {self.role} in Vault is lifted: too many logins had failed")
+
     def prove(self) -> None:
-        if not self.logs_in():
+        try:
+            works = self.logs_in()
+        except LockedOut:
+            # ESO has tried on with one that had ended.
+            self.lift_lockout()
+            works = self.logs_in()
+        if not works:
             raise AgentError(
                 "vault",
                 f"{self.agent.name}: the new SecretID of {self.role} does not log in",

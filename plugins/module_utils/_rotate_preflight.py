@@ -12,7 +12,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils import _names, _
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._compare import differences
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso import not_ready
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso import not_ready, see_access
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import (
     DEFAULT_MAX_VERSIONS,
@@ -97,14 +97,14 @@ def require_refreshing(agent: Home, kube: Kube) -> tuple[Object, Object]:
 def require_syncing(agent: Home, kube: Kube) -> None:
     for live in require_refreshing(agent, kube):
         if words := not_ready(live):
-            raise _not_syncing(agent, words)
+            raise _not_syncing(agent, words, f"{see_access(agent)}. ")
 
 
-def _not_syncing(agent: Home, words: str) -> AgentError:
+def _not_syncing(agent: Home, words: str, look: str = "") -> AgentError:
     return AgentError(
         "secret",
         f"{agent.name}: {words}",
-        f"Mend it, or put the declared one back: ansible-playbook rollout.yml -e agent={agent.name}. Nothing was "
+        f"{look}Mend it, or put the declared one back: ansible-playbook rollout.yml -e agent={agent.name}. Nothing was "
         "changed.",
     )
 

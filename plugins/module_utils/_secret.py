@@ -16,7 +16,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Ho
 from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import REFUSED, AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso import is_synced, not_ready, synced, touch
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso import (
+    is_synced,
+    not_ready,
+    see_access,
+    synced,
+    touch,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry
 from ansible_collections.digitalsys.agents.plugins.module_utils._pods import condition
@@ -156,10 +162,11 @@ def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: st
             f"the External Secrets Operator is silent: its last refresh of {name} was {refreshed}, a sync was asked "
             f"for {timeout} s ago"
         )
+    look = f"{see_access(agent)}. " if unready else ""
     return AgentError(
         "secret",
         "\n".join(lines),
-        "Look at the operator: kubectl get pods -A -l app.kubernetes.io/name=external-secrets. The "
-        "Deployment was not touched.",
+        f"{look}Look at the operator: kubectl get pods -A -l app.kubernetes.io/name=external-secrets. The Deployment "
+        "was not touched.",
         {"unequal_keys": wrong, "refresh_time": refreshed, "external_secret": ready, "secret_store": store_ready},
     )

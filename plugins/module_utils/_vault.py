@@ -34,6 +34,11 @@ def setting(params: Params, context: Context, name: str) -> str:
     return str(params.get(name) or context.environ.get(name.upper()) or "")
 
 
+class LockedOut(AgentError):
+    """Vault refuses every login by this RoleID for a while, whatever the SecretID: too many had failed in a row. An
+    ESO that tries on with a SecretID that has ended is enough for that."""
+
+
 class Vault:
     """Logs in when it is made. AgentError 'vault' for anything that is not as it must be."""
 
@@ -223,14 +228,19 @@ class Vault:
         raise problem
 
     def logs_in(self, mount: str, role_id: str, secret_id: str) -> bool:
-        """Whether a SecretID still works, tried without touching our own token. A Vault that cannot say is an error:
-        it must not be taken for a SecretID that has ended."""
+        """Whether a SecretID still works, tried without touching our own token. A Vault that cannot say is an error,
+        LockedOut among them: it must not be taken for a SecretID that has ended."""
         return self._token_of(mount, role_id, secret_id) is not None
+
+    def lift_lockout(self, mount: str, role_id: str) -> None:
+        """Logins by this RoleID are answered again; nothing where it is not locked out."""
+        accessor = self.request("GET", f"sys/internal/ui/mounts/auth/{mount}")["data"]["accessor"]
+        self.request("POST", f"sys/locked-users/{accessor}/unlock/{role_id}")
 
     @contextlib.contextmanager
     def logged_in(self, mount: str, role_id: str, secret_id: str) -> Iterator[Vault | None]:
         """Vault as the one sees it whose SecretID this is, by a token that is revoked in the end; None for a SecretID
-        that does not work. Our own token is not touched."""
+        that does not work, or LockedOut. Our own token is not touched."""
         token = self._token_of(mount, role_id, secret_id)
         if token is None:
             yield None
@@ -248,8 +258,16 @@ class Vault:
         try:
             answer = self.request("POST", f"auth/{mount}/login", given)
         except AgentError as error:
-            if error.details.get("status_code") in (400, 403):
+            code = error.details.get("status_code")
+            if code == 400:
                 return None
+            if code == 403:
+                raise LockedOut(
+                    "vault",
+                    f"Vault at {self.address} has locked an AppRole out at auth/{mount}: too many logins had failed",
+                    "It lets it in again 15 minutes after the last failed login, where nobody set another time.",
+                    error.details,
+                ) from None
             raise
         token = str((answer.get("auth") or {}).get("client_token") or "")
         self.keep_secret(token)

@@ -196,7 +196,8 @@ agents:
           type: dict
         secret_id:
           description:
-            - V(valid), V(ends soon) within seven days, V(ended), V(refused) where it does not log in, V(missing), or
+            - V(valid), V(ends soon) within seven days, V(ended), V(refused) where it does not log in, V(locked out)
+              where Vault answers no login of its AppRole for a while since too many had failed, V(missing), or
               V(unknown).
           type: str
         secret_id_expires:

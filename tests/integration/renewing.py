@@ -75,6 +75,24 @@ def logs_in(given: dict[str, str]) -> bool:
     return True
 
 
+def lock_out(given: dict[str, str]) -> None:
+    """Logins with a SecretID that does not work, as ESO's are that tries on, until Vault refuses all by this RoleID."""
+
+    def refused() -> bool:
+        try:
+            return logs_in({**given, "secret-id": "no-longer"})
+        except hvac.exceptions.Forbidden:
+            return True
+
+    assert any(refused() for _attempt in range(20))
+
+
+def unlock(role_id: str) -> None:
+    """As a person with every right would."""
+    accessor = vault_admin().sys.list_auth_methods()["data"]["approle/"]["accessor"]
+    vault_admin().write(f"sys/locked-users/{accessor}/unlock/{role_id}")
+
+
 def alive(agent: str) -> dict[str, Object]:
     """Accessor -> metadata of every SecretID that Vault has for the agent."""
     approle, role = vault_admin().auth.approle, f"{agent}-role"

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.integration.fleet import Fleet, Run, gateway
+from tests.integration.renewing import access, lock_out
 
 Make = Callable[..., Fleet]
 #: Executes like `local`, yet is another connection: the task runs as an ordinary module.
@@ -152,3 +153,11 @@ def test_a_client_certificate_and_an_app_role_do_as_well(
     # Without any of Vault's credentials it says what to set.
     bare = {**identity, "VAULT_SECRET_ID": ""}
     _play(fleet, _rollout(), env=bare).failed("Set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID")
+    # A SecretID that is wrong is told from an AppRole that Vault has locked out, where a new one would not help.
+    role = access("casa-chave")
+    wrong = {**identity, "VAULT_ROLE_ID": role["role-id"], "VAULT_SECRET_ID": "no-longer"}
+    _play(fleet, _rollout(), env=wrong).failed("refuses the AppRole login", "Renew VAULT_SECRET_ID")
+    lock_out(role)
+    locked = _play(fleet, _rollout(), env={**wrong, "VAULT_SECRET_ID": role["secret-id"]})
+    locked.failed("has locked an AppRole out at auth/approle", "15 minutes after the last failed login")
+    assert role["secret-id"] not in locked.output

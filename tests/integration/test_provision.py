@@ -11,6 +11,7 @@ import hvac
 import pytest
 
 from tests.integration.fleet import KEYS, Fleet, Run, gateway, get, kubectl, vault_admin
+from tests.integration.renewing import lock_out, unlock
 from tests.sandbox import seed
 
 Make = Callable[..., Fleet]
@@ -88,6 +89,12 @@ def test_from_nothing_to_a_running_agent(make_fleet: Make, namespace: str) -> No
     assert not second.changed(NAME)
     assert _access(namespace) == access
     assert fleet.values(NAME) == generated
+
+    # Where Vault has locked the role out no SecretID would log in: none is made.
+    lock_out(dict(access))
+    provision().failed(f"Vault has locked {NAME}-role out", f"rotate_access.yml -e agent={NAME} lifts that")
+    assert _access(namespace) == access
+    unlock(access["role-id"])
 
     # A SecretID that does not log in any more is replaced, alone.
     vault_admin().auth.approle.destroy_secret_id(f"{NAME}-role", access["secret-id"])

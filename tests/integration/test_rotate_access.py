@@ -19,6 +19,7 @@ from tests.integration.renewing import (
     alive,
     ask_eso,
     connect,
+    lock_out,
     logs_in,
     not_renewed,
     order,
@@ -27,9 +28,9 @@ from tests.integration.renewing import (
     spellings,
 )
 from tests.integration.rotating import secret
-from tests.integration.writes import PATIENT, servers
+from tests.integration.writes import PATIENT, holder, servers
 from tests.sandbox import seed
-from tests.sandbox.proxy import Match, Through, hold
+from tests.sandbox.proxy import Match, Through, hold, lose_answer
 
 Make = Callable[..., Fleet]
 
@@ -105,15 +106,54 @@ def test_one_that_has_ended_is_mended(make_fleet: Make) -> None:
     ask_eso(agent, "after-the-end")
     until(lambda: ready(agent) == "False", "ESO finds that it cannot log in", 60)
     fleet.put(agent, {**fleet.values(agent), "LINEAR_API_KEY": "written-while-nothing-arrived"})
+    # ESO tries on, so that Vault answers no login of this AppRole after a while, whatever the SecretID.
+    lock_out(ended)
 
     approle.create_or_update_approle(f"{agent}-role", token_policies=[f"agents-{agent}"], secret_id_ttl="1h")
     run = renew(fleet, agent).ok()
+    assert f"the lockout of {agent}-role in Vault is lifted" in run.output
     assert not not_renewed(agent, ended)
     assert ready(agent) == "True"
     assert secret(agent) == fleet.values(agent)
     # It lives as long as the role says.
     state = approle.read_secret_id_accessor(f"{agent}-role", access(agent)["secret-id-accessor"])["data"]
     assert run.results[agent]["expires"][:19] == state["expiration_time"][:19] > state["creation_time"][:19]
+
+
+def test_a_lockout_that_may_not_be_lifted_is_told_and_gone_on_after(make_fleet: Make, proxy: Through) -> None:
+    agent = "renova-trancada"
+    fleet = make_fleet(agent, variables=PATIENT)
+    connect(agent)
+    before = access(agent)
+    lock_out(before)
+    assert "would make a second SecretID" in renew(fleet, agent, "--check", env=servers(proxy)).ok().output
+    assert proxy.proxy.writes() == []
+
+    text = (seed.PERMISSIONS / "operator.hcl").read_text()
+    policy = text.replace("sys/locked-users/auth_approle_", "sys/locked-users/auth_another_")
+    assert policy != text
+    vault_admin().sys.create_or_update_policy(f"agents-{agent}-narrow", policy)
+    token = vault_admin().auth.token.create(policies=[f"agents-{agent}-narrow"], ttl="5m")["auth"]["client_token"]
+    narrow = renew(fleet, agent, env={**servers(proxy), "VAULT_TOKEN": token})
+    vault_admin().sys.delete_policy(f"agents-{agent}-narrow")
+    narrow.failed(
+        f"Vault has locked {agent}-role out",
+        "update on sys/locked-users/auth_approle_*",
+        "No SecretID was destroyed",
+        "the same command again: it goes on",
+    )
+    made = access(agent)
+    assert made["previous-secret-id-accessor"] == before["secret-id-accessor"]
+    assert before["role-id"] not in narrow.output
+    assert not holder(agent)
+
+    # With the right it goes on with what was made, also where the answer is lost.
+    proxy.proxy.add(lose_answer(Match(path="/sys/locked-users/", writes_only=True)))
+    mark = proxy.proxy.mark()
+    renew(fleet, agent, env=servers(proxy)).ok()
+    assert "make" not in order(proxy.proxy.requests(mark))
+    assert access(agent)["secret-id"] == made["secret-id"]
+    assert not not_renewed(agent, before)
 
 
 def test_what_is_missing_is_named_before_any_write(make_fleet: Make, proxy: Through) -> None:

@@ -14,7 +14,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._context import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
 from tests.integration.canary import assert_clean, canary
 from tests.integration.fleet import NAMESPACE, Fleet, Object, Run, kubectl, until, vault_admin, versions
-from tests.integration.renewing import access, connect
+from tests.integration.renewing import access, connect, lock_out
 from tests.integration.rotating import edit, secret, vault_version
 from tests.integration.writes import PATIENT, servers
 from tests.sandbox import control
@@ -194,6 +194,11 @@ def test_what_is_wrong_with_the_access_of_eso_is_a_note(make_fleet: Make) -> Non
     run, facts = told(fleet)
     assert (facts["secret_id"], facts["secret_id_expires"]) == ("refused", None)
     assert f"{agent}: its SecretID does not log in" in run.output
+    lock_out(access(agent))
+    run, facts = told(fleet)
+    assert (facts["secret_id"], facts["secret_id_expires"]) == ("locked out", None)
+    assert f"{agent}: Vault has locked {agent}-role out" in run.output
+    assert f"rotate_access.yml -e agent={agent}" in run.output
     kubectl("delete", "secret", f"{agent}-vault-approle", "-n", NAMESPACE)
     run, facts = told(fleet)
     assert facts["secret_id"] == "missing"

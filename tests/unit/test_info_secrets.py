@@ -88,30 +88,32 @@ def test_a_restart_is_pending_when_the_secret_has_what_the_pod_has_not(same: boo
 
 
 @pytest.mark.parametrize(
-    ("expires", "logs_in", "word", "left"),
+    ("expires", "login", "word", "left"),
     [
-        ("", True, "valid", None),
-        ("", None, "valid", None),
-        ("", False, "refused", None),
-        ("2026-12-02T07:37:16Z", True, "valid", 7 * DAY + 1),
-        ("2026-12-02T07:37:15Z", True, "ends soon", 7 * DAY),
-        ("2026-11-25T07:37:55Z", True, "ends soon", 40),
-        ("2026-11-25T04:37:55-03:00", True, "ends soon", 40),
+        ("", "valid", "valid", None),
+        ("", "unknown", "valid", None),
+        ("", "refused", "refused", None),
+        ("2026-12-02T07:37:16Z", "valid", "valid", 7 * DAY + 1),
+        ("2026-12-02T07:37:15Z", "valid", "ends soon", 7 * DAY),
+        ("2026-11-25T07:37:55Z", "valid", "ends soon", 40),
+        ("2026-11-25T04:37:55-03:00", "valid", "ends soon", 40),
         # Vault lets one that has ended log in for a while.
-        ("2026-11-25T07:37:15Z", True, "ended", 0),
-        ("2026-11-24T07:37:15Z", False, "ended", 0),
-        ("2026-12-24T07:37:15Z", False, "refused", 29 * DAY),
+        ("2026-11-25T07:37:15Z", "valid", "ended", 0),
+        ("2026-11-24T07:37:15Z", "refused", "ended", 0),
+        ("2026-12-24T07:37:15Z", "refused", "refused", 29 * DAY),
+        ("2026-12-24T07:37:15Z", "locked out", "locked out", 29 * DAY),
+        ("2026-11-24T07:37:15Z", "locked out", "ended", 0),
     ],
 )
-def test_how_long_a_secret_id_lasts(expires: str, logs_in: bool | None, word: str, left: int | None) -> None:
-    found = lasting(SecretId("", expires, {}), logs_in, NOW)
+def test_how_long_a_secret_id_lasts(expires: str, login: str, word: str, left: int | None) -> None:
+    found = lasting(SecretId("", expires, {}), login, NOW)
     assert (found["secret_id"], found["secret_id_expires"]) == (word, expires)
     assert found.get("secret_id_seconds_left") == left
 
 
-@pytest.mark.parametrize(("logs_in", "word"), [(True, "valid"), (False, "refused"), (None, "unknown")])
-def test_of_a_secret_id_that_vault_says_nothing_of_the_end_is_not_known(logs_in: bool | None, word: str) -> None:
-    assert lasting(None, logs_in, NOW) == {"secret_id": word}
+@pytest.mark.parametrize("login", ["valid", "refused", "locked out", "unknown"])
+def test_of_a_secret_id_that_vault_says_nothing_of_the_end_is_not_known(login: str) -> None:
+    assert lasting(None, login, NOW) == {"secret_id": login}
 
 
 @pytest.mark.parametrize(
