@@ -141,8 +141,18 @@ def versions(*agents: str, namespace: str = NAMESPACE) -> dict[str, str]:
     kinds = "deployments,serviceaccounts,persistentvolumeclaims,networkpolicies"
     kinds += ",secretstores,externalsecrets,secrets,configmaps,leases"
     items = json.loads(kubectl("get", kinds, "-n", namespace, "-o", "json"))["items"]
-    found = {f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"] for one in items}
-    return {name: version for name, version in found.items() if not agents or any(agent in name for agent in agents)}
+    return {
+        f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"]
+        for one in items
+        if not agents or any(_belongs(one["metadata"], agent) for agent in agents)
+    }
+
+
+def _belongs(metadata: Object, agent: str) -> bool:
+    """What has no label of ours is a stranger's and goes by its name. By the name alone "renova" would have what is of
+    "renova-fim", an agent of a test at its side."""
+    owner = (metadata.get("labels") or {}).get("app.kubernetes.io/instance")
+    return owner == agent if owner else agent in metadata["name"]
 
 
 @dataclass
