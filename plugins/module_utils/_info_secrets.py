@@ -38,7 +38,7 @@ UNKNOWN = "unknown"
 EQUAL, BEHIND, MISSING = "equal", "behind", "missing"
 CURRENT, PENDING = "current", "pending restart"
 VALID, ENDS_SOON, ENDED, REFUSED, LOCKED_OUT = "valid", "ends soon", "ended", "refused", "locked out"
-#: A SecretID that ends within these seconds is worth a note: ESO is locked out from then on.
+#: A SecretID that ends within these seconds is worth a note: from then on ESO cannot log in.
 SOON = 7 * 86400
 
 _VALIDATOR = ArgumentSpecValidator(PLACE)

@@ -148,9 +148,10 @@ def test_a_lockout_that_may_not_be_lifted_is_told_and_gone_on_after(make_fleet: 
     assert not holder(agent)
 
     # With the right it goes on with what was made, also where the answer is lost.
-    proxy.proxy.add(lose_answer(Match(path="/sys/locked-users/", writes_only=True)))
+    lost = proxy.proxy.add(lose_answer(Match(path="/sys/locked-users/", writes_only=True)))
     mark = proxy.proxy.mark()
     renew(fleet, agent, env=servers(proxy)).ok()
+    lost.wait_fired(timeout=1)
     assert "make" not in order(proxy.proxy.requests(mark))
     assert access(agent)["secret-id"] == made["secret-id"]
     assert not not_renewed(agent, before)
