@@ -12,6 +12,8 @@ import datetime
 import secrets
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils import _names
@@ -22,9 +24,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._resources impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget
 
 DURATION_SECONDS = 15
-RENEW_SECONDS = 3
-#: Others take over at 15 s of standing still, so we must have stopped writing before that.
-_SURE_SECONDS = DURATION_SECONDS - 3
+#: Whole seconds instead, from 5 on: for tests, which leave the locks of dead runs behind by the dozen. It shortens what
+#: this run's lease says, and never how long it waits for another's that says more.
+DURATION_VARIABLE = "AGENTS_TEST_LOCK_SECONDS"
 #: How long a write waits for the lock to be renewed again, and how long a lease is asked for that cannot be made.
 _PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
@@ -59,6 +61,33 @@ def holders(kube: Kube, namespace: str) -> dict[str, str]:
     return {name: shown_holder(identity) for name, identity in held.items() if identity}
 
 
+@dataclass(frozen=True)
+class Times:
+    """Of one lease, in seconds: it is renewed often enough to miss some renewals, and its holder stops writing some
+    time before others take over."""
+
+    duration: int = DURATION_SECONDS
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Times:
+        """A value that is no such number counts as none."""
+        told = environ.get(DURATION_VARIABLE, "")
+        return cls(min(max(5, int(told)), DURATION_SECONDS) if told.isdecimal() else DURATION_SECONDS)
+
+    @property
+    def renew(self) -> float:
+        return self.duration / 5
+
+    @property
+    def sure(self) -> float:
+        return self.duration - self.renew
+
+    def dead_after(self, spec: Object) -> int:
+        """How long somebody's lease must stand still: as long as it says itself, if that is longer."""
+        said = spec.get("leaseDurationSeconds")
+        return max(self.duration, said if isinstance(said, int) else 0)
+
+
 class Lock:
     """A context manager. require() is asked before every write; fence is the lease's count of changes of hands.
 
@@ -75,7 +104,7 @@ class Lock:
             context,
             force,
         )
-        self._agent = agent
+        self._agent, self._times = agent, Times.of(context.environ)
         self.identity = f"{holder} #{secrets.token_hex(4)}"
         self.fence = 0
         self.taken_over_from = ""
@@ -165,21 +194,21 @@ class Lock:
                 if seen:
                     raise self._held(holder, spec)
                 seen, since = state, time.monotonic()
-            waited = time.monotonic() - since
-            if waited > DURATION_SECONDS:
+            waited, dead_after = time.monotonic() - since, self._times.dead_after(spec)
+            if waited > dead_after:
                 self._context.progress(
                     f"{self._agent}: the lock of {shown_holder(holder)} has not moved for "
-                    f"{DURATION_SECONDS} s; taking it over"
+                    f"{dead_after} s; taking it over"
                 )
                 broken = holder
                 if self._take(live, taken_from=holder):
                     return
                 continue
-            if waited > RENEW_SECONDS + 1 and not told:
+            if waited > dead_after / 5 + 1 and not told:
                 told = True
                 self._context.progress(
                     f"{self._agent}: locked by {shown_holder(holder)}, whose lock does not move; waiting "
-                    f"{DURATION_SECONDS} s before taking it over"
+                    f"{dead_after} s before taking it over"
                 )
             time.sleep(_LOOK_SECONDS)
 
@@ -195,7 +224,7 @@ class Lock:
         now = _now()
         return {
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": DURATION_SECONDS,
+            "leaseDurationSeconds": self._times.duration,
             "leaseTransitions": transitions,
             "acquireTime": now,
             "renewTime": now,
@@ -236,14 +265,14 @@ class Lock:
     def _sure(self, sent: float) -> None:
         """A write to the lease was taken. Counted from before it was sent: the others count from when it was kept."""
         with self._renewed:
-            self._sure_until = sent + _SURE_SECONDS
+            self._sure_until = sent + self._times.sure
             self._renewed.notify_all()
 
     def _keep(self) -> None:
-        while not self._stop.wait(RENEW_SECONDS):
+        while not self._stop.wait(self._times.renew):
             sent = time.monotonic()
             try:
-                self._renew(Budget(_SURE_SECONDS))
+                self._renew(Budget(self._times.sure))
                 self._sure(sent)
             except AgentError:
                 if self._lost.is_set():
@@ -287,5 +316,5 @@ class Lock:
                 return
             # Nothing is broken by this: the next run takes a lease over that does not move.
             self._context.progress(
-                f"{self._agent}: the lock could not be released ({error.kind}); it is free in {DURATION_SECONDS} s"
+                f"{self._agent}: the lock could not be released ({error.kind}); it is free in {self._times.duration} s"
             )

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.fleet import Fleet, Run, gateway, pods
 from tests.integration.rotating import TOKEN, journal, secret, values_left
-from tests.integration.writes import holder, servers
+from tests.integration.writes import SHORT_LOCK, holder, servers
 from tests.sandbox.existing import Existing
 from tests.sandbox.kill import AfterWrite, run_and_kill
 from tests.sandbox.paths import CHECKOUT
@@ -33,7 +33,7 @@ def running(agent: str) -> Any:
     def fleet(sandbox: Existing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         if lacking := {"kubelet", "processes", "vault-admin"} - sandbox.capabilities:
             pytest.skip(f"this backend lacks: {', '.join(sorted(lacking))}")
-        made = Fleet(tmp_path_factory.mktemp("rotate"), [agent], {"agent_secret_refresh": "1h"})
+        made = Fleet(tmp_path_factory.mktemp("rotate"), [agent], {"agent_secret_refresh": "1h"}, environ=SHORT_LOCK)
         try:
             made.provide()
             made.rollout(agent).ok()

@@ -20,10 +20,10 @@ from typing import Any
 import hvac
 import yaml
 
+from tests.integration.home import NAMESPACE, VAULT_ADDR
 from tests.sandbox.kwok import NODE_SELECTOR, TOLERATION
 from tests.sandbox.paths import CHECKOUT
 
-NAMESPACE = "bots"
 REGISTRY = os.environ.get("AGENTS_SANDBOX_REGISTRY", "")
 TESTGATEWAY = f"{REGISTRY}/digitalsys/testgateway"
 REAL_IMAGE = f"{REGISTRY}/digitalsys/openclaw-agent"
@@ -40,7 +40,7 @@ QUICK: dict[str, Any] = {
     "agent_namespace": NAMESPACE,
     "agent_cluster_uid": os.environ.get("AGENTS_SANDBOX_CLUSTER_UID", ""),
     "agent_image": f"{TESTGATEWAY}:latest",
-    "agent_vault_server": os.environ.get("VAULT_ADDR", ""),
+    "agent_vault_server": VAULT_ADDR,
     "agent_node_selector": {"doks.digitalocean.com/node-pool": "bots"},
     "agent_requests": {"memory": "32Mi"},
     "agent_stability_seconds": 2,
@@ -167,6 +167,8 @@ class Fleet:
     namespace: str = NAMESPACE
     #: What all agents have before `variables`; {} where the test brings inventories of its own.
     base: Object = field(default_factory=lambda: QUICK)
+    #: What its runs have in their environment besides.
+    environ: Mapping[str, str] = field(default_factory=dict)
     #: Folder of the ansible-playbook that is run.
     programs: Path = Path(sys.executable).parent
 
@@ -242,7 +244,7 @@ class Fleet:
             "ANSIBLE_NOCOLOR": "1",
         }
         inherited = {name: value for name, value in os.environ.items() if name != "ANSIBLE_INVENTORY"}
-        return {**inherited, **results, **more}
+        return {**inherited, **results, **self.environ, **more}
 
     def play(
         self,

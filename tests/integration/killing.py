@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.integration.fleet import Fleet
-from tests.integration.writes import came, of_agent, servers
+from tests.integration.writes import SHORT_LOCK, came, of_agent, servers
 from tests.sandbox.kill import AfterWrite, run_and_kill
 from tests.sandbox.paths import CHECKOUT
 from tests.sandbox.proxy import proxied
@@ -82,7 +82,7 @@ def kill_and_go_on(
     through_folder.mkdir()
     words = ("-e", f"agent={kill.agent}", *words)
     with proxied(through_folder) as through:
-        changed = {**servers(through), "TMPDIR": str(temporary)}
+        changed = {**servers(through), **SHORT_LOCK, "TMPDIR": str(temporary)}
         environment = fleet.environment(**changed)
         end = run_and_kill(fleet.command(playbook, *words), environment, CHECKOUT, kill.when, through.proxy)
         missed = isinstance(kill.when, AfterWrite) and came(kill.when, through.proxy.writes())

@@ -18,9 +18,10 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Wr
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._lease import Lock
+from ansible_collections.digitalsys.agents.plugins.module_utils._lease import DURATION_VARIABLE, Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import sealed
 from tests.integration.fleet import NAMESPACE, Fleet, Object, apply, get, kubectl, pods
+from tests.sandbox.existing import Existing
 from tests.sandbox.paths import CHECKOUT
 from tests.sandbox.proxy import ALWAYS, Match, Request, Through, answer, hold, lose_answer, proxied
 
@@ -65,7 +66,7 @@ def at_the_lock(requests: list[Request]) -> float:
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Context:
+def context(sandbox: Existing, tmp_path: Path) -> Context:
     folder = tmp_path / "private"
     folder.mkdir()
     return Context(dict(os.environ), str(folder))
@@ -120,6 +121,20 @@ def test_the_lock_of_a_dead_run_is_taken_over_and_its_fence_raised(make_fleet: M
     assert fences("tranca-morta") == ["8", "8"]
     assert len(pods("tranca-morta")) == 1
     assert "nothing to do for tranca-morta" in fleet.rollout("tranca-morta").ok().output
+
+
+def test_a_run_with_a_short_lock_does_not_break_a_long_one(make_fleet: Make, proxy: Through) -> None:
+    """As the tests of kills run: their own dead are taken over soon, nobody else's."""
+    agent = "tranca-curta"
+    fleet = make_fleet(agent)
+    leave_a_lock(agent)
+    kubectl(
+        "patch", "lease", f"fleet-{agent}", "-n", NAMESPACE, "--type=merge", "-p", '{"spec":{"leaseDurationSeconds":9}}'
+    )
+    run = fleet.rollout(agent, env={**servers(proxy), DURATION_VARIABLE: "5"}).ok()
+    assert f"lock of {DEAD} has not moved for 9 s; taking it over" in run.output
+    assert 9 <= at_the_lock(proxy.proxy.requests()) < 14
+    assert lease(agent)["spec"]["leaseDurationSeconds"] == 5
 
 
 def test_a_zombie_writes_nothing_after_its_lock_was_broken(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._lease import DURATION_VARIABLE
 from tests.integration.fleet import NAMESPACE, Fleet, get, kubectl
 from tests.sandbox.kill import AfterWrite
 from tests.sandbox.proxy import Request, Through, proxied
@@ -21,6 +22,8 @@ PATIENT = {
     "agent_startup_seconds": 120,
     "agent_timeout": 240,
 }
+#: For those who die by the dozen, and who come after them. What the lock itself promises is tested with the real one.
+SHORT_LOCK = {DURATION_VARIABLE: "5"}
 #: In the path of the list that a first lease is posted to, and of each lease.
 LEASE = "/leases"
 #: Stands for the agent's name in a place that was recorded with another agent.
@@ -112,7 +115,8 @@ def new_values(fleet: Fleet, agent: str) -> None:
 
 def leave_a_lock(agent: str) -> None:
     """As a run that was killed leaves it."""
-    patch = json.dumps({"spec": {"holderIdentity": "dead@elsewhere #00000000"}})
+    spec = {"holderIdentity": "dead@elsewhere #00000000", "leaseDurationSeconds": int(SHORT_LOCK[DURATION_VARIABLE])}
+    patch = json.dumps({"spec": spec})
     kubectl("patch", "lease", f"fleet-{agent}", "-n", NAMESPACE, "--type=merge", "-p", patch)
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._lease import (
     DURATION_SECONDS,
-    RENEW_SECONDS,
+    DURATION_VARIABLE,
+    Times,
     held_for,
     shown_holder,
 )
@@ -55,4 +56,22 @@ def test_the_random_tail_of_a_holder_is_not_shown(identity: str, shown: str) -> 
 
 
 def test_a_lock_that_missed_some_renewals_is_not_taken_over() -> None:
-    assert DURATION_SECONDS >= 4 * RENEW_SECONDS
+    times = Times()
+    assert times.duration == DURATION_SECONDS >= 4 * times.renew
+    assert times.sure + times.renew <= times.duration
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"), [("", 15), ("5", 5), ("8", 8), ("1", 5), ("600", 15), ("-5", 15), ("7.5", 15), ("soon", 15)]
+)
+def test_a_run_may_shorten_its_own_lock_within_bounds(told: str, seconds: int) -> None:
+    assert Times.of({DURATION_VARIABLE: told} if told else {}).duration == seconds
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"), [({"leaseDurationSeconds": 15}, 15), ({"leaseDurationSeconds": 60}, 60), ({}, 5)]
+)
+def test_one_that_shortened_its_own_lock_waits_for_anothers_as_long_as_that_says(
+    said: dict[str, Any], seconds: int
+) -> None:
+    assert Times(5).dead_after(said) == seconds
