@@ -1,7 +1,7 @@
-"""`make test`: the gates, the molecule scenarios, and pytest over all its tests, whose closing line comes last.
+"""`make test`: pytest over all its tests, with the gates and the molecule scenarios beside it. Arguments are pytest's.
 
-A step that fails does not keep the next from running: one run tells all. The sandbox is taken down again when it was
-not up before. Arguments are pytest's.
+A step that fails does not keep the others from running: one run tells all. The sandbox is taken down again when it was
+not up before. pytest's closing line comes last.
 """
 
 from __future__ import annotations
@@ -9,26 +9,49 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tests.sandbox import environment as sandbox_environment
 from tests.sandbox.paths import CHECKOUT
 
 from .gate import BIN
 
-#: Most of a test's time is a pod's. A file's tests stay together, since they share fixtures; tests/integration/turns.py
-#: says which run alone. In the order given: the quick ones fill up the end.
-SIDE_BY_SIDE = ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder")
+#: Workers; how many of them have a test at a time is for the load to say (tests/integration/load.py). A file's tests
+#: stay together, since they share fixtures. In the order given: the quick ones fill up the end.
+SIDE_BY_SIDE = (f"--numprocesses={3 * (os.cpu_count() or 1)}", "--dist=loadfile", "--no-loadscope-reorder")
+SLOWEST = "--durations=20"
 
 
-def step(name: str, *command: str, env: Mapping[str, str] | None = None) -> bool:
-    """Runs a step with its output passed on; whether it went well. Announced, with its seconds at the end."""
-    print(f"test: {name}", flush=True)
-    started = time.monotonic()
-    code = subprocess.run(command, cwd=CHECKOUT, env=env, stdin=subprocess.DEVNULL, check=False).returncode
-    print(f"test: {name}: {'ok' if code == 0 else f'FAILED ({code})'}, {time.monotonic() - started:.0f} s", flush=True)
-    return code == 0
+def announce(name: str, code: int, seconds: float) -> None:
+    print(f"test: {name}: {'ok' if code == 0 else f'FAILED ({code})'}, {seconds:.0f} s", flush=True)
+
+
+class Beside:
+    """A step that runs while others do; what it prints is shown in one piece at its end."""
+
+    def __init__(self, name: str, *command: str, env: Mapping[str, str] | None = None) -> None:
+        print(f"test: {name}", flush=True)
+        self.name, self.code = name, 0
+        self._thread = threading.Thread(target=self._run, args=(command, env), name=name)
+        self._thread.start()
+
+    def _run(self, command: Sequence[str], env: Mapping[str, str] | None) -> None:
+        started = time.monotonic()
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            done = subprocess.run(
+                command, cwd=CHECKOUT, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+            output.seek(0)
+            self.code = done.returncode
+            print(f"\n{output.read().rstrip()}", flush=True)
+        announce(self.name, self.code, time.monotonic() - started)
+
+    def wait(self) -> None:
+        """Until its end."""
+        self._thread.join()
 
 
 def sandbox(*words: str) -> tuple[str, ...]:
@@ -39,28 +62,49 @@ def was_up() -> bool:
     return subprocess.run(sandbox("status"), cwd=CHECKOUT, capture_output=True, check=False).returncode == 0
 
 
+def pytest(folders: Sequence[str], env: Mapping[str, str], beside: Sequence[Beside]) -> int:
+    """Its exit code; its closing line is held back until all that runs beside it has ended."""
+    command = (sys.executable, "-u", "-m", "pytest", "-v", SLOWEST, *SIDE_BY_SIDE, *folders, *sys.argv[1:])
+    closing = ""
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace"
+    ) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            if closing:
+                print(closing, end="", flush=True)
+            closing = line if line.startswith("=") else ""
+            if not closing:
+                print(line, end="", flush=True)
+    for step in beside:
+        step.wait()
+    if failed := [step.name for step in beside if step.code]:
+        print(f"test: FAILED beside pytest: {', '.join(failed)}", flush=True)
+    print(closing, end="", flush=True)
+    return run.returncode
+
+
 def main() -> int:
     # The unit tests run at the end, with the integration tests, under one closing line.
-    results = {"gates": step("gates", sys.executable, "-m", "tests.gates", "--without", "unit")}
+    gates = Beside("gates", "nice", sys.executable, "-m", "tests.gates", "--without", "unit")
+    beside, folders, env, started = [gates], ["tests/unit"], dict(os.environ), time.monotonic()
     found_up = was_up()
-    env = dict(os.environ)
-    folders = ["tests/unit"]
     try:
-        results["sandbox"] = step("sandbox", *sandbox("up"))
-        if results["sandbox"]:
+        print("test: sandbox", flush=True)
+        up = subprocess.run(sandbox("up"), cwd=CHECKOUT, stdin=subprocess.DEVNULL, check=False).returncode
+        announce("sandbox", up, time.monotonic() - started)
+        if up == 0:
             env |= sandbox_environment.read()
             folders.insert(0, "tests/integration")
-            results["molecule"] = step("molecule", str(BIN / "molecule"), "test", "--all", env=env)
-        failed = [name for name, went_well in results.items() if not went_well]
-        if failed:
-            print(f"test: FAILED before pytest: {', '.join(failed)}", flush=True)
-        pytest = (sys.executable, "-m", "pytest", "-v", *SIDE_BY_SIDE, *folders, *sys.argv[1:])
-        code = subprocess.run(pytest, cwd=CHECKOUT, env=env, stdin=subprocess.DEVNULL, check=False).returncode
+            beside.append(Beside("molecule", str(BIN / "molecule"), "test", "--all", env=env))
+        code = pytest(folders, env, beside)
     finally:
+        for step in beside:
+            step.wait()
         if not found_up:
             # Silent: pytest's closing line is to be the last.
             subprocess.run(sandbox("down"), cwd=CHECKOUT, stdout=subprocess.DEVNULL, check=False)
-    return 1 if code or failed else 0
+    return 1 if code or up or any(step.code for step in beside) else 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.integration.fleet import NAMESPACE, Fleet
-from tests.integration.turns import turn
+from tests.integration.home import at_home
+from tests.integration.load import Processors, turn
 from tests.sandbox import kwok
 from tests.sandbox.existing import Existing, from_environment, require_marker
 from tests.sandbox.proxy.clients import Through, proxied
@@ -18,16 +19,23 @@ from tests.sandbox.proxy.clients import Through, proxied
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """The fixtures of a test's module are made and taken away in its turn too."""
-    with turn(alone=item.get_closest_marker("alone") is not None):
+    with turn():
         return (yield)
 
 
+_processors = Processors()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(_processors.words())
+
+
 @pytest.fixture(scope="session")
-def sandbox() -> Existing:
-    """Refuses a cluster that does not say of itself that it is for tests."""
-    existing = from_environment()
-    require_marker(existing)
-    return existing
+def sandbox() -> Iterator[Existing]:
+    """Refuses a cluster that does not say of itself that it is for tests. Then this process's home is made."""
+    require_marker(from_environment())
+    with at_home():
+        yield from_environment()
 
 
 @pytest.fixture

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.integration.failing import assert_came_back, error_of, message_of
-from tests.integration.fleet import TESTGATEWAY, Fleet, get, kubectl, pods
+from tests.integration.fleet import NAMESPACE, TESTGATEWAY, Fleet, get, kubectl, pods
+from tests.sandbox.control import secrets_operator_in
 from tests.sandbox.seed import grant_in
 
 Make = Callable[..., Fleet]
-NARROW = "agents-narrow"
+NARROW = f"{NAMESPACE}-narrow"
 
 
 def _in_pod(agent: str, script: str) -> None:
-    kubectl("exec", "-n", "bots", pods(agent)[0]["metadata"]["name"], "-c", "openclaw", "--", "sh", "-c", script)
+    kubectl("exec", "-n", NAMESPACE, pods(agent)[0]["metadata"]["name"], "-c", "openclaw", "--", "sh", "-c", script)
 
 
 def test_a_first_rollout_that_fails_says_that_there_is_nothing_to_go_back_to(make_fleet: Make) -> None:
@@ -64,7 +65,8 @@ def narrow(needs: Callable[..., None]) -> Iterator[str]:
     kubectl("create", "namespace", NARROW)
     try:
         grant_in(NARROW)
-        yield NARROW
+        with secrets_operator_in(NARROW):
+            yield NARROW
     finally:
         kubectl("delete", "namespace", NARROW, "--wait=true", "--timeout=50s", "--ignore-not-found")
 

@@ -51,7 +51,6 @@ def crashing(needs: Callable[..., None], fake_nodes: None) -> Iterator[str]:
     control.crash_digests([])
 
 
-@pytest.mark.alone
 def test_twenty_agents_and_one_bad_image_in_the_second_wave(make_fleet: Make, proxy: Through, crashing: str) -> None:
     # A new pod of a good image is ready at once on a fake node, and a bad one never.
     variables = {**KWOK, "agent_stability_seconds": 1, "agent_secret_refresh": "1h", "agent_env": {"VOLTA": "1"}}

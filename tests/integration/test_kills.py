@@ -138,7 +138,6 @@ def records(make_fleet: Make, tmp_path: Path) -> dict[str, Record]:
     return found
 
 
-@pytest.mark.alone
 @pytest.mark.usefixtures("fake_nodes")
 def test_killed_after_each_write_and_at_ten_moments(
     make_fleet: Make, records: dict[str, Record], tmp_path: Path, needs: Callable[..., None]

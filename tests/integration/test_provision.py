@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.fleet import KEYS, Fleet, Run, gateway, get, kubectl, vault_admin
 from tests.integration.renewing import lock_out, unlock
-from tests.sandbox import seed
+from tests.sandbox import control, seed
 
 Make = Callable[..., Fleet]
 NAME = "provida"
@@ -27,7 +27,8 @@ def namespace(needs: Callable[..., None]) -> Iterator[str]:
     """A name that no namespace has."""
     needs("admin", "vault-admin")
     name = f"provisao-{secrets.token_hex(3)}"
-    yield name
+    with control.secrets_operator_in(name):
+        yield name
     kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
+import yaml
 
-from tests.integration.fleet import CHECKOUT, Fleet, Run, gateway, get, kubectl, pods, until
+from tests.integration.fleet import CHECKOUT, NAMESPACE, Fleet, Run, gateway, get, kubectl, pods, until
 
 Make = Callable[..., Fleet]
 NAME = "imagem-real"
@@ -16,17 +16,21 @@ INVENTORIES = ("-i", str(CHECKOUT / "inventories/bots"), "-i", str(CHECKOUT / "i
 
 def _in_pod(script: str, stdin: str = "") -> str:
     pod = next(one for one in pods(NAME) if not one["metadata"].get("deletionTimestamp"))
-    words = ("exec", "-i", "-n", "bots", pod["metadata"]["name"], "-c", "openclaw", "--", "sh", "-c", script)
+    words = ("exec", "-i", "-n", NAMESPACE, pod["metadata"]["name"], "-c", "openclaw", "--", "sh", "-c", script)
     return kubectl(*words, stdin=stdin)
 
 
-@pytest.mark.alone  # it keeps the machine busy, and is slow beside others
 def test_the_real_gateway_runs_and_remembers(make_fleet: Make, needs: Callable[..., None]) -> None:
     needs("kubelet", "real-image")
     fleet = make_fleet(NAME, base={}, host_variables={NAME: {"agent_volume_size": "10Gi"}})
+    # The fleet's own options say another namespace; the last inventory wins.
+    here = fleet.folder / "here"
+    (here / "group_vars").mkdir(parents=True)
+    (here / "group_vars/agents.yml").write_text(yaml.safe_dump({"agent_namespace": NAMESPACE}))
+    (here / "hosts.yml").write_text(yaml.safe_dump({"agents": {}}))
 
     def play(playbook: str, *words: str) -> Run:
-        return fleet.play(playbook, *INVENTORIES, "-e", f"agent={NAME}", *words)
+        return fleet.play(playbook, *INVENTORIES, "-i", str(here), "-e", f"agent={NAME}", *words)
 
     first = play("rollout.yml").ok()
     assert first.changed(NAME)

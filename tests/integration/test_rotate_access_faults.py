@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from tests.integration.failing import error_of
 from tests.integration.fleet import NAMESPACE, Fleet, kubectl, until, versions
 from tests.integration.killing import Kill, both_sides, kill_and_go_on, named
@@ -36,7 +34,6 @@ from tests.sandbox.proxy import API, Match, Through, hold, lose_answer
 Make = Callable[..., Fleet]
 
 
-@pytest.mark.alone
 def test_killed_after_each_write_it_goes_on(make_fleet: Make, tmp_path: Path, needs: Callable[..., None]) -> None:
     needs("processes")
     first = "renova-boa"

@@ -6,8 +6,6 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from tests.integration.disturbing import (
     KEYS,
     PROMOTION,
@@ -85,7 +83,6 @@ def test_a_person_who_writes_the_same_key_while_the_pod_comes_up_keeps_theirs(fl
     assert gateway(AGENT, "another-token-by-hand") == 200
 
 
-@pytest.mark.alone
 def test_an_open_rotation_is_the_only_one_and_ends_also_in_a_freeze(fleet: Fleet, tmp_path: Path) -> None:
     version = vault_version(AGENT)
     killed_after_its_journal(fleet, tmp_path / "killed")

@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from tests.integration.disturbing import KEYS, PROMOTION, RESTART, agrees, meanwhile, running
 from tests.integration.failing import message_of
 from tests.integration.fleet import NAMESPACE, Fleet, gateway, get, kubectl, until
@@ -20,7 +18,6 @@ from tests.sandbox.proxy import Through
 AGENT = "giro-eso"
 _EXTERNAL, _STORE = f"externalsecret/{AGENT}-env-secret", f"secretstore/{AGENT}-vault"
 fleet = running(AGENT)
-pytestmark = pytest.mark.alone
 
 
 @contextmanager

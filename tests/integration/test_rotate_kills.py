@@ -262,7 +262,6 @@ def require_order(good: Record) -> None:
     assert kept < promoted < restarted
 
 
-@pytest.mark.alone
 @pytest.mark.usefixtures("fake_nodes")
 def test_killed_after_each_write_it_is_finished_or_undone_by_the_same_command(
     make_fleet: Make, tmp_path: Path, needs: Callable[..., None]
@@ -287,7 +286,6 @@ def test_killed_after_each_write_it_is_finished_or_undone_by_the_same_command(
     assert not wrong, f"AGENTS_TEST_SEED={SEED}\n" + "\n".join(wrong)
 
 
-@pytest.mark.alone
 @pytest.mark.usefixtures("fake_nodes")
 def test_the_answer_of_each_write_is_lost(make_fleet: Make, tmp_path: Path) -> None:
     runs, variables = recorded(make_fleet, tmp_path, (GOOD, BACK, ABORT, DEAD) if FULL else (GOOD,))

@@ -19,6 +19,7 @@ from tests.integration.disturbing import KEYS, PROMOTION, killed_after_its_journ
 from tests.integration.fleet import Fleet, gateway, pods, until
 from tests.integration.rotating import TOKEN, journal, values_left, vault_version
 from tests.integration.writes import holder, servers
+from tests.sandbox.existing import Existing
 from tests.sandbox.paths import CHECKOUT
 from tests.sandbox.proxy import Through, hold
 
@@ -26,7 +27,7 @@ Make = Callable[..., Fleet]
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
+def vault(sandbox: Existing, tmp_path: Path) -> Vault:
     """As the operator, past every proxy: the hands of a run that somebody thinks dead."""
     return Vault({}, Context(dict(os.environ), str(tmp_path)))
 

@@ -21,7 +21,6 @@ _EXTERNAL, _STORE = f"externalsecret/{AGENT}-env-secret", f"secretstore/{AGENT}-
 #: What the run's environment has besides, while it is so.
 State = AbstractContextManager[dict[str, str]]
 fleet = running(AGENT)
-pytestmark = pytest.mark.alone
 
 
 def _patch(what: str, spec: object) -> None:

@@ -27,7 +27,6 @@ from tests.sandbox.proxy import Match, Through
 AGENT = "giro-cofre"
 PATH = f"agents/{AGENT}"
 fleet = running(AGENT)
-pytestmark = pytest.mark.alone
 
 
 @pytest.mark.parametrize(

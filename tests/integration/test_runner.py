@@ -11,13 +11,14 @@ import pytest
 
 from tests.integration.fleet import Fleet, gateway, get, pods
 from tests.integration.runner import Job
+from tests.sandbox.existing import Existing
 
 Make = Callable[..., Fleet]
 NAME = "corredora"
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
+def job(sandbox: Existing, tmp_path: Path) -> Job:
     return Job(tmp_path / "job", NAME)
 
 

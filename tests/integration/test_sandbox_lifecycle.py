@@ -254,7 +254,7 @@ def test_parts_can_be_stopped_started_and_sealed(clean: dict[str, object]) -> No
     control.seal_vault()
     assert vault.sealed()
     control.unseal_vault()
-    assert vault.client(values["VAULT_TOKEN"]).secrets.kv.v2.read_secret_version(
+    assert vault.client(token=values["VAULT_TOKEN"]).secrets.kv.v2.read_secret_version(
         "agents/roberval", mount_point="kv", raise_on_deleted_version=True
     )["data"]["data"]["GITHUB_TOKEN"]
     assert environment.read() == values

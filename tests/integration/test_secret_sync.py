@@ -36,7 +36,6 @@ def _live() -> Object:
     return found
 
 
-@pytest.mark.alone
 def test_with_eso_stopped_it_fails_before_the_deployment_and_says_who_is_silent(fleet: Fleet) -> None:
     old, before = fleet.values(AGENT), _live()["metadata"]["resourceVersion"]
     external = get("externalsecret", f"{AGENT}-env-secret")
@@ -73,7 +72,6 @@ def _asked_of_vault(proxy: Through) -> list[str]:
     return [one.path for one in asked if one.front == VAULT]
 
 
-@pytest.mark.alone
 def test_a_sealed_vault_is_known_at_once(fleet: Fleet, proxy: Through) -> None:
     control.seal_vault()
     try:
@@ -86,7 +84,6 @@ def test_a_sealed_vault_is_known_at_once(fleet: Fleet, proxy: Through) -> None:
     assert _asked_of_vault(proxy) == ["/v1/sys/health"]
 
 
-@pytest.mark.alone
 def test_a_vault_out_of_reach_is_known_at_once(fleet: Fleet, proxy: Through) -> None:
     proxy.proxy.add(reset(Match(front=VAULT, times=None)))
     message = message_of(fleet.rollout(AGENT, env=proxy.environment), AGENT)

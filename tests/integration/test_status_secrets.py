@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 
 import hvac
-import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils import _journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
@@ -247,7 +246,6 @@ def token_that_has_ended() -> str:
     return token
 
 
-@pytest.mark.alone
 def test_a_sealed_vault_is_one_clear_error(make_fleet: Make, needs: Callable[..., None]) -> None:
     needs("processes", "vault-admin")
     fleet = make_fleet("situacao-selo", provide=False)

@@ -19,10 +19,11 @@ SCHEDULER_PORT = 16259
 KUBELET_PORT = 16250
 KUBELET_HEALTH_PORT = 16248
 KWOK_PORT = 16247
+#: Of a Vault; the port after it is for talking to itself.
 VAULT_PORT = 18200
-VAULT_CLUSTER_PORT = 18201
-VAULT = f"http://127.0.0.1:{VAULT_PORT}"
 ESO_PORT = 18082
+#: The cells of the tests have ten ports each from here on: cells.py.
+FIRST_CELL_PORT = 18300
 REGISTRY = "127.0.0.1:15000"
 
 NAMESPACE = "bots"

@@ -6,7 +6,7 @@ import base64
 import json
 from pathlib import Path
 
-from . import cgroups
+from . import cgroups, vault
 from .addresses import (
     ADDRESS,
     APISERVER,
@@ -16,8 +16,6 @@ from .addresses import (
     NAMESPACE,
     PODS,
     REGISTRY,
-    VAULT_CLUSTER_PORT,
-    VAULT_PORT,
 )
 from .paths import (
     ADMIN_KUBECONFIG,
@@ -135,17 +133,18 @@ http: {{addr: "{REGISTRY}"}}
 """
 
 
-def vault() -> str:
+def vault_server(server: vault.Server) -> str:
     """Storage in files, so that Vault can be stopped, started and sealed and still knows everything."""
+    cluster_address = f"127.0.0.1:{server.port + 1}"
     return f"""disable_mlock = true
-api_addr = "http://127.0.0.1:{VAULT_PORT}"
-cluster_addr = "http://127.0.0.1:{VAULT_CLUSTER_PORT}"
+api_addr = "{server.url}"
+cluster_addr = "http://{cluster_address}"
 storage "file" {{
-  path = "{RUN}/vault"
+  path = "{server.storage}"
 }}
 listener "tcp" {{
-  address = "127.0.0.1:{VAULT_PORT}"
-  cluster_address = "127.0.0.1:{VAULT_CLUSTER_PORT}"
+  address = "127.0.0.1:{server.port}"
+  cluster_address = "{cluster_address}"
   tls_disable = true
 }}
 """
@@ -196,7 +195,7 @@ def write_all() -> None:
         RUN / "cni" / "10-sandbox.conflist": cni(),
         RUN / "kubelet.yaml": kubelet(),
         RUN / "registry.yml": registry(),
-        RUN / "vault.hcl": vault(),
+        vault.FLEETS.config: vault_server(vault.FLEETS),
         RUN / "audit-policy.yaml": audit_policy(),
     }
     for path, text in files.items():

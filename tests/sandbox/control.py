@@ -1,15 +1,20 @@
-"""For tests: stop and start single parts of the running sandbox, seal its Vault, make images crash on fake nodes."""
+"""For tests: stop and start single parts of the running sandbox, seal its Vault, make images crash on fake nodes.
+
+In a cell (cells.py) `vault` and `external-secrets` are the cell's own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 
-from . import build, kwok, parts, process, vault
+from . import build, cells, kwok, parts, process, vault
 from .errors import SandboxError
 
 
 def _part(name: str) -> parts.Part:
-    known = parts.all_parts()
+    here = cells.current()
+    known = {**parts.all_parts(), **(here.own_parts() if here else {})}
     if name not in known:
         raise SandboxError(f"no part {name}; there are {', '.join(known)}")
     return known[name]
@@ -17,9 +22,7 @@ def _part(name: str) -> parts.Part:
 
 def stop_part(name: str) -> None:
     """Stops a part and waits for its end. Nothing happens when it does not run."""
-    part = _part(name)
-    if running := process.find(name):
-        process.stop(running, part.grace)
+    _stop(_part(name))
 
 
 def start_part(name: str, seconds: float = 60.0) -> None:
@@ -28,7 +31,7 @@ def start_part(name: str, seconds: float = 60.0) -> None:
         kwok.release_nodes()
     parts.start(_part(name), seconds)
     if name == "vault":
-        vault.unseal()
+        unseal_vault()
 
 
 def restart_part(name: str, seconds: float = 60.0) -> None:
@@ -45,12 +48,60 @@ def part_runs(name: str) -> bool:
 
 def seal_vault() -> None:
     """Seals Vault; it answers 503 from then on."""
-    vault.seal()
+    vault.seal(_vault())
 
 
 def unseal_vault() -> None:
     """Unseals Vault and waits until it serves."""
-    vault.unseal()
+    vault.unseal(_vault())
+
+
+def _stop(part: parts.Part) -> None:
+    if running := process.find(part.name):
+        process.stop(running, part.grace)
+
+
+def _cell() -> cells.Cell:
+    if here := cells.current():
+        return here
+    raise SandboxError("this process is at home in no cell: tests.sandbox.cells")
+
+
+def _vault() -> vault.Server:
+    here = cells.current()
+    return here.vault if here else vault.FLEETS
+
+
+@contextmanager
+def _beside(part: parts.Part) -> Iterator[parts.Part]:
+    """A part of a test's own: ready inside, gone afterwards."""
+    try:
+        parts.start(part)
+        yield part
+    finally:
+        _stop(part)
+
+
+@contextmanager
+def another_api_server() -> Iterator[tuple[parts.Part, str]]:
+    """(part, address) of one at the sandbox's etcd, which can be restarted under nobody else: `again`."""
+    part, address = _cell().api_server()
+    with _beside(part):
+        yield part, address
+
+
+def again(part: parts.Part) -> None:
+    """Stops and starts a part of a test's own; returns when it is ready again."""
+    _stop(part)
+    parts.start(part)
+
+
+@contextmanager
+def secrets_operator_in(namespace: str) -> Iterator[None]:
+    """An ESO for another namespace than the cell's. Outside the sandbox there is one for all."""
+    here = cells.current()
+    with _beside(here.operator_in(namespace)) if here else nullcontext():
+        yield
 
 
 def crash_digests(digests: Iterable[str]) -> None:

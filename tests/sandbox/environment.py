@@ -9,9 +9,10 @@ import urllib.error
 import urllib.request
 
 from . import seed
-from .addresses import REGISTRY, VAULT
+from .addresses import REGISTRY
 from .errors import SandboxError
-from .paths import ADMIN_KUBECONFIG, BIN, CHECKOUT, ENVIRONMENT, RUN, SECRETS, VAULT_ROOT_TOKEN, write_secret
+from .paths import ADMIN_KUBECONFIG, BIN, CHECKOUT, ENVIRONMENT, RUN, SECRETS, write_secret
+from .vault import FLEETS, Server
 
 REAL_IMAGE = "digitalsys/openclaw-agent"
 _ALWAYS = ("kubelet", "kwok", "admin", "processes", "registry", "vault-admin")
@@ -30,25 +31,32 @@ def holds_image(repository: str, tag: str = "latest") -> bool:
         return False
 
 
-def _secret(name: str) -> str:
-    return (SECRETS / name).read_text()
+def of_vault(server: Server) -> dict[str, str]:
+    """The variables that say which Vault is meant, and give access to it."""
+
+    def kept(name: str) -> str:
+        return (server.secrets / name).read_text()
+
+    return {
+        "VAULT_ADDR": server.url,
+        "VAULT_TOKEN": kept("operator-vault-token"),
+        "AGENTS_SANDBOX_ADMIN_VAULT_TOKEN": server.root_token.read_text(),
+        "AGENTS_SANDBOX_PROVISIONER_VAULT_TOKEN": kept("provisioner-vault-token"),
+        "AGENTS_SANDBOX_OPERATOR_ROLE_ID": kept("operator-role-id"),
+        "AGENTS_SANDBOX_OPERATOR_SECRET_ID": kept("operator-secret-id"),
+    }
 
 
 def write() -> None:
     """Puts together what `env` prints, once everything is seeded."""
     values = {
         "KUBECONFIG": str(SECRETS / "operator.kubeconfig"),
-        "VAULT_ADDR": VAULT,
-        "VAULT_TOKEN": _secret("operator-vault-token"),
         "AGENTS_SANDBOX_RUN": str(RUN),
         "AGENTS_SANDBOX_CLUSTER_UID": seed.cluster_uid(),
         "AGENTS_SANDBOX_REGISTRY": REGISTRY,
         "AGENTS_SANDBOX_ADMIN_KUBECONFIG": str(ADMIN_KUBECONFIG),
-        "AGENTS_SANDBOX_ADMIN_VAULT_TOKEN": VAULT_ROOT_TOKEN.read_text(),
         "AGENTS_SANDBOX_PROVISIONER_KUBECONFIG": str(SECRETS / "provisioner.kubeconfig"),
-        "AGENTS_SANDBOX_PROVISIONER_VAULT_TOKEN": _secret("provisioner-vault-token"),
-        "AGENTS_SANDBOX_OPERATOR_ROLE_ID": _secret("operator-role-id"),
-        "AGENTS_SANDBOX_OPERATOR_SECRET_ID": _secret("operator-secret-id"),
+        **of_vault(FLEETS),
     }
     write_secret(ENVIRONMENT, json.dumps(values))
 

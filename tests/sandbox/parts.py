@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import cluster, process
+from . import cluster, process, vault
 from .addresses import (
     ADDRESS,
-    APISERVER,
     APISERVER_PORT,
     CONTROLLER_MANAGER_PORT,
     ESO_PORT,
@@ -20,19 +19,19 @@ from .addresses import (
     ETCD_PEER,
     KUBELET_HEALTH_PORT,
     KWOK_PORT,
+    NAMESPACE,
     NODE,
     NODE_LABEL,
     REGISTRY,
     SCHEDULER_PORT,
     SERVICES,
-    VAULT,
 )
 from .errors import SandboxError
 from .paths import (
     ADMIN_KUBECONFIG,
-    AUDIT_LOG,
     CONTAINERD_SOCKET,
     KUBELET_KUBECONFIG,
+    LOGS,
     PKI,
     RUN,
     STAGES,
@@ -68,10 +67,7 @@ def remember_programs(programs: dict[str, Path]) -> None:
 
 def built(name: str) -> Path:
     """A program of the running sandbox, or a file that ships with one."""
-    try:
-        return Path(json.loads(_PROGRAMS.read_text())[name])
-    except FileNotFoundError:
-        raise SandboxError("no sandbox is running: python -m tests.sandbox up") from None
+    return Path(programs_of_the_sandbox()[name])
 
 
 def _url(url: str) -> Callable[[], bool]:
@@ -82,12 +78,81 @@ def node_ready() -> bool:
     return cluster.condition(cluster.get(f"/api/v1/nodes/{NODE}"), "Ready")
 
 
-def all_parts() -> dict[str, Part]:
-    """The parts by name, in the order of their start."""
+def programs_of_the_sandbox() -> dict[str, str]:
+    """Name -> path of what the running sandbox runs."""
     try:
-        programs: dict[str, str] = json.loads(_PROGRAMS.read_text())
+        found: dict[str, str] = json.loads(_PROGRAMS.read_text())
     except FileNotFoundError:
         raise SandboxError("no sandbox is running: python -m tests.sandbox up") from None
+    return found
+
+
+def vault_server(programs: dict[str, str], server: vault.Server) -> Part:
+    """A Vault: its configuration must be written."""
+    command = (programs["vault"], "server", f"-config={server.config}")
+    return Part(server.name, command, lambda: vault.answers(server))
+
+
+def api_server(programs: dict[str, str], name: str, port: int, *more: str) -> Part:
+    """An API server at the sandbox's etcd, at this port of the bridge's address."""
+    return Part(
+        name,
+        (
+            programs["kube-apiserver"],
+            f"--etcd-servers={ETCD}",
+            f"--bind-address={ADDRESS}",
+            f"--secure-port={port}",
+            f"--advertise-address={ADDRESS}",
+            f"--client-ca-file={PKI}/ca.crt",
+            f"--tls-cert-file={PKI}/apiserver.crt",
+            f"--tls-private-key-file={PKI}/apiserver.key",
+            f"--service-account-key-file={PKI}/sa.key",
+            f"--service-account-signing-key-file={PKI}/sa.key",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-cluster-ip-range={SERVICES}",
+            "--authorization-mode=Node,RBAC",
+            "--allow-privileged=true",
+            f"--kubelet-client-certificate={PKI}/admin.crt",
+            f"--kubelet-client-key={PKI}/admin.key",
+            f"--kubelet-certificate-authority={PKI}/ca.crt",
+            "--kubelet-preferred-address-types=InternalIP",
+            "--enable-admission-plugins=NodeRestriction",
+            "--profiling=false",
+            f"--audit-policy-file={RUN}/audit-policy.yaml",
+            f"--audit-log-path={LOGS}/{name}-audit.log",
+            *more,
+        ),
+        _url(f"https://{ADDRESS}:{port}/readyz"),
+        grace=10.0,
+    )
+
+
+def secrets_operator(programs: dict[str, str], name: str, port: int, namespace: str) -> Part:
+    """An External Secrets Operator for one namespace: of two that saw the same objects none could be stopped."""
+    return Part(
+        name,
+        (
+            programs["external-secrets"],
+            "--metrics-addr=0",
+            f"--live-addr=127.0.0.1:{port}",
+            f"--namespace={namespace}",
+            "--concurrent=4",
+            "--store-requeue-interval=5s",
+            "--enable-flood-gate=false",
+            # Their definitions need not be there then: half of what would have to be applied.
+            "--enable-cluster-store-reconciler=false",
+            "--enable-cluster-external-secret-reconciler=false",
+            "--enable-push-secret-reconciler=false",
+            "--enable-cluster-push-secret-reconciler=false",
+        ),
+        _url(f"http://127.0.0.1:{port}/healthz"),
+        {"KUBECONFIG": str(ADMIN_KUBECONFIG)},
+    )
+
+
+def all_parts() -> dict[str, Part]:
+    """The parts by name, in the order of their start."""
+    programs = programs_of_the_sandbox()
     clients = f"--kubeconfig={ADMIN_KUBECONFIG}"
     delegated = (
         clients,
@@ -118,38 +183,10 @@ def all_parts() -> dict[str, Part]:
             ),
             _url(f"{ETCD}/health"),
         ),
-        Part("vault", (programs["vault"], "server", f"-config={RUN}/vault.hcl"), vault_answers),
+        vault_server(programs, vault.FLEETS),
         Part("registry", (programs["docker-registry"], "serve", f"{RUN}/registry.yml"), _url(f"http://{REGISTRY}/v2/")),
         Part("containerd", (programs["containerd"], "--config", f"{RUN}/containerd.toml"), containerd_answers),
-        Part(
-            "kube-apiserver",
-            (
-                programs["kube-apiserver"],
-                f"--etcd-servers={ETCD}",
-                f"--bind-address={ADDRESS}",
-                f"--secure-port={APISERVER_PORT}",
-                f"--advertise-address={ADDRESS}",
-                f"--client-ca-file={PKI}/ca.crt",
-                f"--tls-cert-file={PKI}/apiserver.crt",
-                f"--tls-private-key-file={PKI}/apiserver.key",
-                f"--service-account-key-file={PKI}/sa.key",
-                f"--service-account-signing-key-file={PKI}/sa.key",
-                "--service-account-issuer=https://kubernetes.default.svc",
-                f"--service-cluster-ip-range={SERVICES}",
-                "--authorization-mode=Node,RBAC",
-                "--allow-privileged=true",
-                f"--kubelet-client-certificate={PKI}/admin.crt",
-                f"--kubelet-client-key={PKI}/admin.key",
-                f"--kubelet-certificate-authority={PKI}/ca.crt",
-                "--kubelet-preferred-address-types=InternalIP",
-                "--enable-admission-plugins=NodeRestriction",
-                "--profiling=false",
-                f"--audit-policy-file={RUN}/audit-policy.yaml",
-                f"--audit-log-path={AUDIT_LOG}",
-            ),
-            _url(f"{APISERVER}/readyz"),
-            grace=10.0,
-        ),
+        api_server(programs, "kube-apiserver", APISERVER_PORT),
         Part(
             "kube-controller-manager",
             (
@@ -199,31 +236,9 @@ def all_parts() -> dict[str, Part]:
             ),
             _url(f"http://127.0.0.1:{KWOK_PORT}/healthz"),
         ),
-        Part(
-            "external-secrets",
-            (
-                programs["external-secrets"],
-                "--metrics-addr=0",
-                f"--live-addr=127.0.0.1:{ESO_PORT}",
-                "--concurrent=4",
-                "--store-requeue-interval=5s",
-                "--enable-flood-gate=false",
-                # Their definitions need not be there then: half of what would have to be applied.
-                "--enable-cluster-store-reconciler=false",
-                "--enable-cluster-external-secret-reconciler=false",
-                "--enable-push-secret-reconciler=false",
-                "--enable-cluster-push-secret-reconciler=false",
-            ),
-            _url(f"http://127.0.0.1:{ESO_PORT}/healthz"),
-            {"KUBECONFIG": str(ADMIN_KUBECONFIG)},
-        ),
+        secrets_operator(programs, "external-secrets", ESO_PORT, NAMESPACE),
     )
     return {part.name: part for part in parts}
-
-
-def vault_answers() -> bool:
-    """Whether Vault answers at all: right after its start it is sealed, and at first not even initialised."""
-    return cluster.answers(f"{VAULT}/v1/sys/seal-status")
 
 
 def containerd_answers() -> bool:

@@ -31,12 +31,8 @@ OWNER = RUN / "owner.json"
 HOST = RUN / "host.json"
 ENVIRONMENT = RUN / "environment.json"
 STAGES = RUN / "stages.yaml"
-AUDIT_LOG = LOGS / "audit.log"
-VAULT_AUDIT_LOG = LOGS / "vault-audit.log"
 ADMIN_KUBECONFIG = SECRETS / "admin.kubeconfig"
 KUBELET_KUBECONFIG = SECRETS / "kubelet.kubeconfig"
-VAULT_ROOT_TOKEN = SECRETS / "vault-root-token"
-VAULT_UNSEAL_KEY = SECRETS / "vault-unseal-key"
 
 #: Written into the code of the controller manager's host-path provisioner; for us a link to VOLUMES.
 HOSTPATH_LINK = Path("/tmp/hostpath_pv")

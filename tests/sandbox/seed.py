@@ -12,6 +12,7 @@ import yaml
 from . import cluster, config, vault
 from .addresses import AGENTS, IDENTITIES_NAMESPACE, MARKER, NAMESPACE, STORAGE_CLASS
 from .paths import CHECKOUT, SECRETS, write_secret
+from .vault import FLEETS, Server
 
 PERMISSIONS = CHECKOUT / "docs" / "permissions"
 IDENTITIES = ("operator", "provisioner")
@@ -30,8 +31,8 @@ class AppRole:
     accessor: str
 
 
-def _new_app_role(role: str, policies: list[str]) -> AppRole:
-    client = vault.client()
+def _new_app_role(role: str, policies: list[str], server: Server = FLEETS) -> AppRole:
+    client = vault.client(server)
     # A TTL of 0 is "never expires": a sandbox may stay up for days, and the fleet's own SecretIDs once did not.
     client.auth.approle.create_or_update_approle(
         role, token_policies=policies, secret_id_ttl="0", secret_id_num_uses=0, token_ttl="20m", token_max_ttl="1h"
@@ -52,10 +53,10 @@ def agent_policy(agent: str) -> str:
     return "\n".join(f'path "{path}" {{\n  capabilities = ["read"]\n}}' for path in paths) + "\n"
 
 
-def _write_policies() -> None:
+def _write_policies(server: Server = FLEETS) -> None:
     for identity in IDENTITIES:
         text = (PERMISSIONS / f"{identity}.hcl").read_text()
-        vault.client().sys.create_or_update_policy(vault_policy(identity), text)
+        vault.client(server).sys.create_or_update_policy(vault_policy(identity), text)
 
 
 def refresh_permissions() -> None:
@@ -65,7 +66,7 @@ def refresh_permissions() -> None:
 
 
 def vault_side() -> dict[str, AppRole]:
-    """Entry, policy and role of each agent; policies, tokens and the operator's role. The agents' AppRoles by name."""
+    """Entry, policy and role of each agent, and the identities'. The agents' AppRoles by name."""
     client = vault.client()
     agents = {}
     for agent in AGENTS:
@@ -77,15 +78,22 @@ def vault_side() -> dict[str, AppRole]:
         )
         client.sys.create_or_update_policy(f"agents-{agent}", agent_policy(agent))
         agents[agent] = _new_app_role(f"{agent}-role", [f"agents-{agent}"])
-    _write_policies()
+    vault_identities(FLEETS)
+    return agents
+
+
+def vault_identities(server: Server) -> None:
+    """Policies, tokens, and the operator's AppRole; what logs in is kept beside the server's root token."""
+    _write_policies(server)
     for identity in IDENTITIES:
         policy = vault_policy(identity)
-        made = client.auth.token.create(policies=[policy], no_parent=True, ttl=_MONTH, display_name=policy)
-        write_secret(SECRETS / f"{identity}-vault-token", made["auth"]["client_token"])
-    operator = _new_app_role("fleet-operator", [vault_policy("operator")])
-    write_secret(SECRETS / "operator-role-id", operator.role_id)
-    write_secret(SECRETS / "operator-secret-id", operator.secret_id)
-    return agents
+        made = vault.client(server).auth.token.create(
+            policies=[policy], no_parent=True, ttl=_MONTH, display_name=policy
+        )
+        write_secret(server.secrets / f"{identity}-vault-token", made["auth"]["client_token"])
+    operator = _new_app_role("fleet-operator", [vault_policy("operator")], server)
+    write_secret(server.secrets / "operator-role-id", operator.role_id)
+    write_secret(server.secrets / "operator-secret-id", operator.secret_id)
 
 
 def _object(api_version: str, kind: str, name: str, namespace: str | None = None, **rest: Any) -> dict[str, Any]:
@@ -124,6 +132,17 @@ def _binding(identity: str, kind: str, namespace: str | None) -> dict[str, Any]:
         roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
         subjects=[{"kind": "ServiceAccount", "name": name, "namespace": IDENTITIES_NAMESPACE}],
     )
+
+
+def fleets_namespace(namespace: str) -> None:
+    """A namespace as the fleet's is: labels, service account, the identities' rights."""
+    cluster.apply(
+        [
+            _object("v1", "Namespace", namespace, metadata={"labels": _FLEET_LABELS}),
+            _object("v1", "ServiceAccount", "default", namespace),
+        ]
+    )
+    grant_in(namespace)
 
 
 def grant_in(namespace: str) -> None:
