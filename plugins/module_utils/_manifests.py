@@ -17,9 +17,9 @@ from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils import _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent
+from ansible_collections.digitalsys.agents.plugins.module_utils._probes import GATEWAY_PORT, PORT_NAME, probes
 
 Object = dict[str, Any]
-GATEWAY_PORT = 18789
 STATE_FOLDER = "/root/.openclaw"
 SEED = "OPENCLAW_SEED"
 PROGRESS_DEADLINE_SECONDS = 1200
@@ -151,22 +151,6 @@ def seed_script(agent: Agent) -> str:
     return "\n".join(lines)
 
 
-def _probe(route: str, assertion: str, *, period: int, timeout: int, failures: int) -> Object:
-    """By the gateway's JSON: an image that lacks the route answers any path with 200 and a page.
-
-    jq reads with --slurp: of no input at all, which is what a refused connection leaves it, version 1.6 (Debian 12)
-    says success.
-    """
-    answer = f"curl -fsS --max-time {timeout - 1} http://127.0.0.1:{GATEWAY_PORT}/{route}"
-    script = f"{answer} | jq --slurp --exit-status '{assertion}' >/dev/null"
-    return {
-        "exec": {"command": ["sh", "-c", script]},
-        "periodSeconds": period,
-        "timeoutSeconds": timeout,
-        "failureThreshold": failures,
-    }
-
-
 def _security(agent: Agent) -> Object:
     capabilities: Object = {"drop": ["ALL"]}
     if agent.capabilities:
@@ -182,19 +166,10 @@ def _container(agent: Agent, image: str) -> Object:
         "command": agent.command,
         "args": agent.args,
         "envFrom": [{"secretRef": {"name": _names.env_secret(agent.name)}}],
-        "ports": [{"name": "gateway", "containerPort": GATEWAY_PORT, "protocol": "TCP"}],
+        "ports": [{"name": PORT_NAME, "containerPort": GATEWAY_PORT, "protocol": "TCP"}],
         "volumeMounts": [{"name": "state", "mountPath": STATE_FOLDER}],
         "securityContext": _security(agent),
-        "startupProbe": _probe(
-            "startupz",
-            '.[0].ok == true and .[0].status == "started"',
-            # No longer than its period, or the failures would add up to far more than startup_seconds.
-            period=3,
-            timeout=3,
-            failures=max(1, agent.startup_seconds // 3),
-        ),
-        "readinessProbe": _probe("healthz", ".[0].ok == true", period=10, timeout=10, failures=3),
-        "livenessProbe": _probe("healthz", ".[0].ok == true", period=30, timeout=10, failures=6),
+        **probes(agent),
     }
     if agent.env:
         container["env"] = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _image, _names, _quantity, _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils import _image, _names, _probes, _quantity, _releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent, Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._compare import differences, drift
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
@@ -165,8 +165,11 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
         reasons.append(f"secret version {version or 'none'} -> {stamps.secret_version}")
     if live.template_annotation(_names.RESTART_ID) != stamps.restart_id:
         reasons.append(f"restart {stamps.restart_id}")
+    probes, by_probes = _probes.told(wanted, found)
+    reasons += [probes] if probes else []
     # What was said above. An init container's image alone is not.
-    known = (_names.SECRET_VERSION, _names.RESTART_ID, *((".image: ",) if live.image != agent.image.pinned else ()))
+    of_image = (".image: ",) if live.image != agent.image.pinned else ()
+    known = (_names.SECRET_VERSION, _names.RESTART_ID, *of_image, *by_probes)
     reasons += [f"{DEPLOYMENT.name} {line}" for line in drift(wanted, found) if not any(mark in line for mark in known)]
     return reasons or [f"{DEPLOYMENT.name}: a field that is not wanted any more"]
 

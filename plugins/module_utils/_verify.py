@@ -15,8 +15,8 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube_errors import refused_handshake
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import GATEWAY_PORT
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import CONTAINER
+from ansible_collections.digitalsys.agents.plugins.module_utils._probes import GATEWAY_PORT
 from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget, backoff
 
 try:

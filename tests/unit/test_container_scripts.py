@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import json
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -138,58 +143,148 @@ def test_an_agent_that_was_up_does_not_stay_down_because_npm_is_out_of_reach(vol
 # Probes
 
 
-def probed(name: str, answer: str, folder: Path) -> bool:
-    """Whether a probe is content with what a stand-in for curl prints (and with its exit code, in the first word)."""
-    code, _space, body = answer.partition(" ")
-    (folder / "answer").write_text(body)
-    stand_in(folder, "curl", f'echo "$@" > {folder}/asked\ncat {folder}/answer\nexit {code}')
-    command = container("containers", agent())[name]["exec"]["command"]
+LOOPBACK = agent(args=["openclaw", "gateway", "run", "--bind", "loopback", "--port", "18789"])
+#: What each exec asks, in this order. With --bind lan only the startup probe is one.
+PROBES = {"startupProbe": ["startupz", "healthz"], "readinessProbe": ["healthz"], "livenessProbe": ["healthz"]}
+LIVE = '{"ok":true,"status":"live"}'
+STARTED = '{"ok":true,"status":"started","version":"2026.9.2"}'
+PAGE = "<!doctype html><title>control</title>"
+needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is in the agents' image, but not here")
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is in the agents' image, but not here")
+
+
+def script_of(name: str) -> list[str]:
+    words: list[str] = container("containers", LOOPBACK)[name]["exec"]["command"]
+    return words
+
+
+def probed(name: str, folder: Path, code: int = 0, **answers: str) -> bool:
+    """Whether a probe is content with what a stand-in for curl prints for each route, and with its exit code."""
+    for route, body in answers.items():
+        (folder / route).write_text(body)
+    said = f'for word; do case "$word" in http*) cat "{folder}/${{word##*/}}";; esac; done'
+    stand_in(folder, "curl", f'echo "$@" > {folder}/asked\n{said}\nexit {code}')
     ended = subprocess.run(
-        command, env={"PATH": f"{folder}:/usr/bin:/bin"}, capture_output=True, check=False, timeout=10
+        script_of(name), env={"PATH": f"{folder}:/usr/bin:/bin"}, capture_output=True, check=False, timeout=10
     )
     return ended.returncode == 0
-
-
-PROBES = {"startupProbe": "startupz", "readinessProbe": "healthz"}
-needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is in the agents' image, but not here")
 
 
 @needs_jq
 @pytest.mark.parametrize("name", PROBES)
 def test_a_healthy_gateway_passes_its_probe(name: str, tmp_path: Path) -> None:
-    assert probed(name, '0 {"ok":true,"status":"started","version":"2026.9.2"}', tmp_path)
-    assert f"http://127.0.0.1:18789/{PROBES[name]}" in (tmp_path / "asked").read_text()
+    assert probed(name, tmp_path, startupz=STARTED, healthz=LIVE)
+    asked = [word for word in (tmp_path / "asked").read_text().split() if word.startswith("http")]
+    assert asked == [f"http://127.0.0.1:18789/{route}" for route in PROBES[name]]
 
 
 @needs_jq
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize(("name", "route"), [(name, route) for name, routes in PROBES.items() for route in routes])
 @pytest.mark.parametrize(
-    "answer",
+    ("code", "answer"),
     [
-        "0 <!doctype html><title>control</title>",
-        "0 ",
-        "7 ",
-        "22 ",
-        "28 ",
-        '0 {"ok":false,"status":"started"}',
-        '0 {"status":"started"}',
-        '0 {"ok":"true","status":"started"}',
-        "0 true",
-        "0 null",
-        "0 []",
+        (0, PAGE),
+        (0, ""),
+        (7, ""),
+        (22, ""),
+        (28, ""),
+        (0, '{"ok":false,"status":"started"}'),
+        (0, '{"status":"started"}'),
+        (0, '{"ok":"true","status":"started"}'),
+        (0, "true"),
+        (0, "null"),
+        (0, "[]"),
     ],
 )
 def test_an_image_that_lacks_the_route_or_does_not_answer_fails_its_probe(
-    name: str, answer: str, tmp_path: Path
+    name: str, route: str, code: int, answer: str, tmp_path: Path
 ) -> None:
-    assert not probed(name, answer, tmp_path)
+    assert not probed(name, tmp_path, code, **{"startupz": STARTED, "healthz": LIVE, route: answer})
 
 
 def test_the_gateway_is_live_by_the_same_words_by_which_it_is_ready() -> None:
-    gateway = container("containers", agent())
-    assert gateway["livenessProbe"]["exec"] == gateway["readinessProbe"]["exec"]
+    for of, way in ((LOOPBACK, "exec"), (agent(), "httpGet")):
+        gateway = container("containers", of)
+        assert gateway["livenessProbe"][way] == gateway["readinessProbe"][way]
 
 
 @needs_jq
 def test_a_gateway_that_is_still_starting_has_not_started(tmp_path: Path) -> None:
-    assert not probed("startupProbe", '0 {"ok":true,"status":"starting"}', tmp_path)
+    assert not probed("startupProbe", tmp_path, startupz='{"ok":true,"status":"starting"}', healthz=LIVE)
+
+
+# The startup probe with the real curl: what it is told there is what the other probes rest on.
+
+
+@dataclass
+class Gateway:
+    """Answers a route with (status, body) after so many seconds; what was asked stands in `asked`."""
+
+    answers: dict[str, tuple[int, str]]
+    slow: dict[str, float] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def listening(gateway: Gateway) -> Iterator[int]:
+    over = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            gateway.asked.append(self.path)
+            over.wait(gateway.slow.get(self.path, 0))
+            status, body = gateway.answers.get(self.path, (200, PAGE))
+            self.send_response(status)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(body.encode())
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+
+
+def started(port: int) -> bool:
+    shell, flag, script = script_of("startupProbe")
+    words = [shell, flag, script.replace(":18789/", f":{port}/")]
+    limit = container("containers", LOOPBACK)["startupProbe"]["timeoutSeconds"]
+    return subprocess.run(words, capture_output=True, check=False, timeout=limit).returncode == 0
+
+
+@needs_curl
+@needs_jq
+@pytest.mark.parametrize(
+    ("healthz", "startupz", "passes", "asked"),
+    [
+        ((200, LIVE), (200, STARTED), True, ["/startupz", "/healthz"]),
+        # An OpenClaw without the route.
+        ((200, PAGE), (200, STARTED), False, ["/startupz", "/healthz"]),
+        ((200, LIVE), (200, PAGE), False, ["/startupz", "/healthz"]),
+        ((503, LIVE), (200, STARTED), False, ["/startupz", "/healthz"]),
+        # While it starts, each try ends with the first answer.
+        ((200, LIVE), (503, '{"ok":false,"status":"starting"}'), False, ["/startupz"]),
+    ],
+)
+def test_a_start_proves_both_routes(
+    healthz: tuple[int, str], startupz: tuple[int, str], passes: bool, asked: list[str]
+) -> None:
+    gateway = Gateway({"/healthz": healthz, "/startupz": startupz})
+    with listening(gateway) as port:
+        assert started(port) is passes
+    assert gateway.asked == asked
+
+
+@needs_curl
+@needs_jq
+@pytest.mark.parametrize("slow", [{"/startupz": 9.0}, {"/healthz": 9.0}, {"/startupz": 0.9, "/healthz": 9.0}])
+def test_a_start_that_hangs_is_given_up_before_the_kubelet_gives_up(slow: dict[str, float]) -> None:
+    with listening(Gateway({"/healthz": (200, LIVE), "/startupz": (200, STARTED)}, slow)) as port:
+        assert not started(port)

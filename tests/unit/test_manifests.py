@@ -83,24 +83,6 @@ def test_a_stamp_is_true_or_absent() -> None:
     assert "annotations" not in deployment(agent(), Stamps())["spec"]["template"]["metadata"]
 
 
-def test_a_busy_agent_is_not_killed_by_an_impatient_probe() -> None:
-    liveness, startup = (containers_of(startup_seconds=300)[-1][name] for name in ("livenessProbe", "startupProbe"))
-    assert (liveness["timeoutSeconds"], liveness["periodSeconds"], liveness["failureThreshold"]) == (10, 30, 6)
-    assert startup["periodSeconds"] * startup["failureThreshold"] == 300
-
-
-def test_curl_gives_up_before_the_kubelet_does() -> None:
-    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
-        made = containers_of()[-1][name]
-        limit = int(made["exec"]["command"][2].partition("--max-time ")[2].split()[0])
-        assert 0 < limit < made["timeoutSeconds"]
-
-
-@pytest.mark.parametrize("seconds", [1, 3])
-def test_even_the_shortest_start_is_given_one_try(seconds: int) -> None:
-    assert containers_of(startup_seconds=seconds)[-1]["startupProbe"]["failureThreshold"] >= 1
-
-
 def test_no_service_account_token_reaches_the_pod() -> None:
     objects = {manifest["kind"]: manifest for manifest in rendered(agent(), STAMPS)}
     assert objects["ServiceAccount"]["automountServiceAccountToken"] is False

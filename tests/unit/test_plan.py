@@ -97,6 +97,65 @@ def test_a_changed_template_is_a_new_pod_and_told_field_by_field() -> None:
     assert plan.restarts
 
 
+def _probed_by_release_0_1_0(live: dict[str, Any]) -> None:
+    """All three by exec, the startup probe asking one route."""
+    gateway = live["spec"]["template"]["spec"]["containers"][0]
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        gateway[name].pop("httpGet", None)
+        gateway[name]["exec"] = {"command": ["sh", "-c", f"curl -fsS http://127.0.0.1:18789/{name} | jq --slurp ."]}
+
+
+def test_the_probes_of_an_older_collection_are_told_in_one_line_and_make_a_new_pod() -> None:
+    plan = planned(changed(live_of(agent(), STAMPS), "Deployment", _probed_by_release_0_1_0))
+    assert plan.reasons == [
+        "probes: startup by another script, readiness exec -> httpGet, liveness exec -> httpGet",
+    ]
+    assert plan.restarts
+
+
+def test_other_probes_are_no_reason_to_hide_what_else_changes() -> None:
+    old = changed(live_of(agent(), STAMPS), "Deployment", _probed_by_release_0_1_0)
+    plan = planned(old, grace_seconds=60, startup_seconds=30)
+    assert plan.reasons == [
+        "probes: startup by another script, readiness exec -> httpGet, liveness exec -> httpGet",
+        "Deployment spec.template.spec.terminationGracePeriodSeconds: 330 -> 60",
+        "Deployment spec.template.spec.containers[openclaw].startupProbe.failureThreshold: 100 -> 10",
+    ]
+
+
+def test_an_agent_that_goes_to_the_loopback_address_is_asked_from_inside() -> None:
+    words = ["openclaw", "gateway", "run", "--bind", "loopback", "--port", "18789"]
+    plan = planned(live_of(agent(), STAMPS), args=words)
+    assert plan.reasons == [
+        "probes: readiness httpGet -> exec, liveness httpGet -> exec",
+        "Deployment spec.template.spec.containers[openclaw].args[4]: 'lan' -> 'loopback'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda probe: probe.update(periodSeconds=5), ".periodSeconds: 5 -> 30"),
+        (lambda probe: probe["httpGet"].update(path="/readyz"), ".httpGet.path: '/readyz' -> '/healthz'"),
+        (lambda probe: probe.pop("httpGet"), ".httpGet is missing"),
+    ],
+)
+def test_a_hand_edited_probe_is_told_field_by_field(edit: Any, words: str) -> None:
+    def of(live: dict[str, Any]) -> None:
+        edit(live["spec"]["template"]["spec"]["containers"][0]["livenessProbe"])
+
+    plan = planned(changed(live_of(agent(), STAMPS), "Deployment", of))
+    assert plan.reasons == [f"Deployment spec.template.spec.containers[openclaw].livenessProbe{words}"]
+
+
+def test_a_probe_that_was_taken_away_by_hand_is_missed() -> None:
+    def edit(live: dict[str, Any]) -> None:
+        del live["spec"]["template"]["spec"]["containers"][0]["livenessProbe"]
+
+    plan = planned(changed(live_of(agent(), STAMPS), "Deployment", edit))
+    assert plan.reasons == ["Deployment spec.template.spec.containers[openclaw].livenessProbe is missing"]
+
+
 def test_a_bigger_volume_is_no_restart() -> None:
     plan = planned(live_of(agent(), STAMPS), volume_size="25Gi")
     assert plan.reasons == ["PersistentVolumeClaim spec.resources.requests.storage: '10Gi' -> '25Gi'"]
