@@ -12,6 +12,7 @@
 //   TESTGATEWAY_EAT_MEMORY       MiB to take at start, really touched
 //   TESTGATEWAY_TOKEN_OVERRIDE   the token it accepts in place of OPENCLAW_GATEWAY_TOKEN
 //   TESTGATEWAY_READY_FAILING    comma list of what /readyz reports as failing
+//   TESTGATEWAY_LACKS            comma list of routes that it does not know: a page of HTML, like any unknown path
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { homedir } from "node:os";
@@ -124,8 +125,9 @@ function serve(port, host) {
   };
 
   const server = createServer((request, response) => {
-    const route = routes[(request.url ?? "/").split("?")[0]];
-    if (route) route(request, response);
+    const path = (request.url ?? "/").split("?")[0];
+    const known = path in routes && !setting("TESTGATEWAY_LACKS").split(",").includes(path);
+    if (known) routes[path](request, response);
     else answer(response, 200, "<!doctype html><title>testgateway</title>", "text/html; charset=utf-8");
   });
   server.listen(port, host, () => log(`listening on ${host}:${port} (testgateway ${VERSION})`));
@@ -146,7 +148,9 @@ function serve(port, host) {
 }
 
 function runGateway(words) {
-  const after = (name, fallback) => (words.includes(name) ? words[words.indexOf(name) + 1] : fallback);
+  // The last one wins, in both spellings.
+  const after = (name, fallback) => words.reduce((found, word, place) => (
+    word === name ? words[place + 1] : word.startsWith(`${name}=`) ? word.slice(name.length + 1) : found), fallback);
   toldToExit();
   const config = readConfig();
   if (!words.includes("--allow-unconfigured") && config?.gateway?.mode !== "local") {
