@@ -20,6 +20,7 @@ from typing import Any
 import hvac
 import yaml
 
+from tests.integration import forked
 from tests.integration.home import NAMESPACE, VAULT_ADDR
 from tests.sandbox.kwok import NODE_SELECTOR, TOLERATION
 from tests.sandbox.paths import CHECKOUT
@@ -51,6 +52,7 @@ QUICK: dict[str, Any] = {
 }
 #: Deleted by name: what a test may have left without our label, and the claim, once nothing uses it.
 _UNLABELLED = (("deployment", ""), ("secret", "-env"), ("configmap", "-releases"), ("persistentvolumeclaim", "-state"))
+PROGRAMS = Path(sys.executable).parent
 Object = dict[str, Any]
 
 
@@ -170,7 +172,9 @@ class Fleet:
     #: What its runs have in their environment besides.
     environ: Mapping[str, str] = field(default_factory=dict)
     #: Folder of the ansible-playbook that is run.
-    programs: Path = Path(sys.executable).parent
+    programs: Path = PROGRAMS
+    #: By the real program alone: see forked.py.
+    real: bool = False
 
     def write(self) -> Path:
         """The inventory as it is now; written anew before each run."""
@@ -253,15 +257,18 @@ class Fleet:
         env: Mapping[str, str] | None = None,
         cwd: Path = CHECKOUT,
         timeout: float = 300,
+        real: bool = False,
     ) -> Run:
+        """`real`: by the real program, not by a fork."""
         for old in (self.folder / "results").glob("*"):
             old.unlink()
         started = time.monotonic()
-        done = subprocess.run(
-            self.command(playbook, *words), cwd=cwd, env=self.environment(**(env or {})), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout,
-        )  # fmt: skip
-        return Run(done.returncode, done.stdout, self.results(), time.monotonic() - started)
+        command = forked.Command(self.command(playbook, *words), self.environment(**(env or {})), cwd, timeout)
+        if real or self.real or self.programs != PROGRAMS:
+            code, output = forked.run_real(command)
+        else:
+            code, output = forked.run(command, self.environment())
+        return Run(code, output, self.results(), time.monotonic() - started)
 
     def results(self) -> dict[str, Object]:
         found = {}

@@ -20,7 +20,7 @@ def test_a_value_is_nowhere_but_in_vault_the_secret_and_the_pod(
 ) -> None:
     needs("kubelet", "admin", "vault-admin")
     value, betraying = canary()
-    fleet = make_fleet(NAME)
+    fleet = make_fleet(NAME, real=True)
     fleet.put(NAME, {**fleet.values(NAME), "CANARY": value})
     temporary = tmp_path / "tmp"
     temporary.mkdir()

@@ -48,7 +48,8 @@ def record(fleet: Fleet, agent: str, folder: Path, playbook: str, *words: str, c
     """The writes of one run of a playbook that ends with `code`."""
     folder.mkdir()
     with proxied(folder) as through:
-        run = fleet.play(playbook, "-e", f"agent={agent}", *words, env=servers(through))
+        # Whoever strikes by the clock strikes the real program.
+        run = fleet.play(playbook, "-e", f"agent={agent}", *words, env=servers(through), real=True)
         assert run.rc == code, run.output
         return Record(agent, through.proxy.writes(), run.seconds)
 
