@@ -1,6 +1,7 @@
 """A fleet of a test's own: an inventory, what `provision` would have made, and playbooks run as an operator would.
 
-Everything is read back with other means than the collection's: kubectl, and hvac with the administrator's token.
+Everything is read back with other means than the collection's: kubectl, plain GETs, and hvac with the administrator's
+token.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import yaml
 
 from tests.integration import forked
 from tests.integration.home import NAMESPACE, VAULT_ADDR
+from tests.integration.reading import cluster
 from tests.sandbox.kwok import NODE_SELECTOR, TOLERATION
 from tests.sandbox.paths import CHECKOUT
 
@@ -96,9 +98,7 @@ def kubectl(*words: str, stdin: str | None = None, check: bool = True) -> str:
 
 
 def get(kind: str, name: str, namespace: str = NAMESPACE) -> Object | None:
-    text = kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found", "--show-managed-fields")
-    found: Object | None = json.loads(text) if text.strip() else None
-    return found
+    return cluster().one(kind, name, namespace)
 
 
 def apply(*objects: Object) -> None:
@@ -113,9 +113,7 @@ def apply(*objects: Object) -> None:
 
 
 def pods(agent: str, namespace: str = NAMESPACE) -> list[Object]:
-    text = kubectl("get", "pods", "-n", namespace, "-l", f"app.kubernetes.io/instance={agent}", "-o", "json")
-    items: list[Object] = json.loads(text)["items"]
-    return items
+    return cluster().all("pods", namespace, f"app.kubernetes.io/instance={agent}")
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
@@ -142,10 +140,10 @@ def versions(*agents: str, namespace: str = NAMESPACE) -> dict[str, str]:
     """
     kinds = "deployments,serviceaccounts,persistentvolumeclaims,networkpolicies"
     kinds += ",secretstores,externalsecrets,secrets,configmaps,leases"
-    items = json.loads(kubectl("get", kinds, "-n", namespace, "-o", "json"))["items"]
     return {
         f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"]
-        for one in items
+        for kind in kinds.split(",")
+        for one in cluster().all(kind, namespace)
         if not agents or any(_belongs(one["metadata"], agent) for agent in agents)
     }
 

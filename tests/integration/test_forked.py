@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.fleet import PROGRAMS, Fleet
+from tests.integration.fleet import PROGRAMS, Fleet, until
 from tests.integration.forked import READ_LATE, SERVER, Command, Server, run_real
 from tests.sandbox.paths import CHECKOUT
 
@@ -135,23 +135,29 @@ def test_other_runs_are_left_to_the_real_program(tmp_path: Path, server: Server)
     assert not server.serves(Command(["/usr/bin/ansible-playbook", "rollout.yml"], env))
 
 
-def test_each_has_a_temporary_folder_of_its_own(tmp_path: Path, server: Server) -> None:
-    """One that ends while another goes on takes nothing away from it, and both leave nothing."""
-    env = Fleet(tmp_path, []).environment()
-    temporary = Path.home() / ".ansible" / "tmp"
-    before = set(temporary.iterdir())
+def test_each_has_a_temporary_folder_of_its_own(tmp_path: Path) -> None:
+    """One that ends while another goes on takes nothing away from it; at the end nothing is left."""
+    temporary = tmp_path / "tmp"
+    env = {**Fleet(tmp_path, []).environment(), "ANSIBLE_LOCAL_TEMP": str(temporary)}
+    server = Server(ANSIBLE_PLAYBOOK, env)
     wait = {"ansible.builtin.wait_for": {"path": str(tmp_path / "go"), "sleep": 1}}
     copy = {"ansible.builtin.copy": {"content": "x", "dest": str(tmp_path / "copied"), "mode": "0600"}}
-    slow, quick = _book(tmp_path / "slow", wait, copy), _book(tmp_path / "quick", copy)
+    slow, quick = (
+        Command([ANSIBLE_PLAYBOOK, _book(tmp_path / name, {"ansible.builtin.debug": {}}, *tasks)], env)
+        for name, tasks in (("slow", (wait, copy)), ("quick", (copy,)))
+    )
     ends: list[tuple[int, str]] = []
-    thread = threading.Thread(target=lambda: ends.append(server.run(Command([ANSIBLE_PLAYBOOK, slow], env))))
+    thread = threading.Thread(target=lambda: ends.append(server.run(slow)))
     thread.start()
-    assert server.run(Command([ANSIBLE_PLAYBOOK, quick], env))[0] == 0
+    until(lambda: len(list(temporary.iterdir())) == 2, "a folder of the server and one of the run")
+    assert server.run(quick)[0] == 0
     assert thread.is_alive()
+    assert len(list(temporary.iterdir())) == 2
     (tmp_path / "go").touch()
     thread.join()
     assert ends[0][0] == 0, ends[0][1]
-    assert {path for path in temporary.iterdir() if path.name.startswith("ansible-local-")} <= before
+    server.close()
+    assert not list(temporary.iterdir())
 
 
 def test_a_run_that_takes_too_long_is_killed(tmp_path: Path, server: Server) -> None:
