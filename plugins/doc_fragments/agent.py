@@ -71,9 +71,9 @@ options:
   args:
     description:
       - Arguments of the container. They must bring up OpenClaw's gateway on port 18789, which the probes ask.
-      - Keep C(--bind lan). OpenClaw's own detection of a container fails on containerd. Where these words stand here and
-        O(command) is empty, the kubelet itself asks whether the gateway is ready and alive. Else C(curl) does in the pod,
-        which takes more of the processor.
+      - Keep C(--bind lan). OpenClaw's own detection of a container fails on containerd. Where these words stand here
+        and O(command) is empty, the kubelet itself asks whether the gateway is ready and alive. Else C(curl) does so in
+        the pod, which takes more of the processor.
     type: list
     elements: str
     default: [openclaw, gateway, run, --bind, lan, --port, "18789"]

@@ -25,6 +25,7 @@ from tests.sandbox.paths import CHECKOUT
 #: Read by a run when it needs them, not while ansible is imported: tests/integration/test_forked.py.
 READ_LATE = frozenset(
     {
+        "AGENTS_TEST_LOCK_SECONDS",
         "ANSIBLE_CALLBACK_TREE_DIR",
         "KUBECONFIG",
         "PYTEST_CURRENT_TEST",

@@ -17,7 +17,9 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _ports(part: parts.Part) -> set[str]:
-    return {found for word in part.command for found in re.findall(r"(?:secure-port=|live-addr=127\.0\.0\.1:)(\d+)", word)}
+    return {
+        found for word in part.command for found in re.findall(r"(?:secure-port=|live-addr=127\.0\.0\.1:)(\d+)", word)
+    }
 
 
 @pytest.mark.usefixtures("programs")
