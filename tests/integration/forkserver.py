@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 _PACKAGES = (
     "ansible_collections.digitalsys.agents.plugins.action",
     "ansible_collections.digitalsys.agents.plugins.filter",
+    "ansible.plugins.inventory",
 )
 #: What else a run imports once it has begun, seen in `sys.modules` of one.
 _LATE = (
@@ -34,6 +35,7 @@ _LATE = (
     "ansible.playbook.handler_task_include",
     "ansible.plugins.cache.memory",
     "ansible.plugins.strategy.linear",
+    "ansible.plugins.vars.host_group_vars",
     "ansible.utils.encrypt",
     "ansible.utils.hashing",
     "ansible.utils.unicode",
@@ -58,8 +60,9 @@ def load(program: str) -> None:
     from ansible.plugins import loader
 
     loader.init_plugin_loader()
-    # Each run does so; most of that is reading the plugins' documentation.
-    for kind in ("become", "callback", "connection", "inventory", "shell", "vars"):
+    # As PlaybookExecutor and TaskQueueManager do; most of that is reading the plugins' documentation. Not for other
+    # kinds: the loader of vars plugins, for one, would believe that they are at work.
+    for kind in ("become", "callback", "connection", "shell"):
         list(getattr(loader, f"{kind}_loader").all(class_only=True))
     for package in _PACKAGES:
         folders = importlib.import_module(package).__path__
