@@ -16,6 +16,7 @@ import yaml
 
 from tests.integration.fleet import PROGRAMS, Fleet, until
 from tests.integration.forked import READ_LATE, SERVER, Command, Server, run_real
+from tests.sandbox.existing import Existing
 from tests.sandbox.paths import CHECKOUT
 
 Make = Callable[..., Fleet]
@@ -53,7 +54,7 @@ def _book(folder: Path, *tasks: dict[str, Any], **play: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(sandbox: Existing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(ANSIBLE_PLAYBOOK, Fleet(tmp_path_factory.mktemp("any"), []).environment())
     yield server
     server.close()
