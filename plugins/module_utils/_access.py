@@ -17,18 +17,15 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import ch
 from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._holder import holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._keys import generate, generated_keys, of_options
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry, require_kv2
 from ansible_collections.digitalsys.agents.plugins.module_utils._lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import require_cluster, stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import check_agent_name, check_namespace
-from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import (
-    ACCESS_NEEDS,
-    holder,
-    require_not_frozen,
-    require_permissions,
-)
+from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import ACCESS_NEEDS, require_permissions
 from ansible_collections.digitalsys.agents.plugins.module_utils._renew import renew
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import NAMESPACE, SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._secret_id import (

@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils import _info_secrets, _names, _releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._holder import held_for, shown_holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._info_secrets import (
     BEHIND,
     CURRENT,
@@ -20,7 +21,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._info_secrets im
     span,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._lease import held_for, shown_holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._pods import condition, gateway_status, waits_for

@@ -19,6 +19,7 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils import _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._holder import held_for, shown_holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import LEASE
 from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget
@@ -35,30 +36,6 @@ Object = dict[str, Any]
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def held_for(spec: Object) -> str:
-    """'40 s': between the holder's own two stamps, so no second clock comes in."""
-    try:
-        start, last = (
-            datetime.datetime.fromisoformat(spec[name].replace("Z", "+00:00")) for name in ("acquireTime", "renewTime")
-        )
-        held = last - start
-    except (KeyError, ValueError, AttributeError, TypeError):
-        return "an unknown time"
-    return f"{max(0, int(held.total_seconds()))} s"
-
-
-def shown_holder(identity: str) -> str:
-    """The holder without the random tail that makes two runs of one job two holders."""
-    return identity.rpartition(" #")[0] or identity
-
-
-def holders(kube: Kube, namespace: str) -> dict[str, str]:
-    """Name of each lease of ours that somebody holds, or held when it was killed -> its holder. One LIST."""
-    found = kube.list_objects(LEASE, namespace, labels=_names.SELECTOR)[0]
-    held = {one["metadata"]["name"]: (one.get("spec") or {}).get("holderIdentity") or "" for one in found}
-    return {name: shown_holder(identity) for name, identity in held.items() if identity}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._probes import G
 Object = dict[str, Any]
 STATE_FOLDER = "/root/.openclaw"
 SEED = "OPENCLAW_SEED"
+#: The stamp of a pod whose secret nobody compared.
+UNPROVED = "unproved"
 PROGRESS_DEADLINE_SECONDS = 1200
 _PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"]
 

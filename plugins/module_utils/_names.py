@@ -39,6 +39,7 @@ GATEWAY_TOKEN = "OPENCLAW_GATEWAY_TOKEN"
 FREEZE = "fleet-freeze"
 
 _NAME = re.compile(r"\A[a-z]([-a-z0-9]{0,50}[a-z0-9])?\Z")
+_RUN_ID = re.compile(r"\A[A-Za-z0-9]([A-Za-z0-9_.:-]{0,62}[A-Za-z0-9])?\Z")
 _NAMESPACE = re.compile(r"\A[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 
 
@@ -53,6 +54,14 @@ def check_agent_name(name: Any) -> str:
             "Use a name of the inventory's group 'agents'.",
         )
     return name
+
+
+def check_run_id(value: str | None, option: str) -> str:
+    if value and not _RUN_ID.match(value):
+        raise AgentError(
+            "invalid", f"{option}: {value[:80]!r} is not allowed", "Letters, digits and '_.:-', at most 64."
+        )
+    return value or ""
 
 
 def check_namespace(name: Any) -> str:

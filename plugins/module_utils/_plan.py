@@ -14,6 +14,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._compare import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import (
+    UNPROVED,
     Stamps,
     deployment,
     network_policy,
@@ -23,7 +24,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._manifests impor
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._pods import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import CLAIM, DEPLOYMENT, NETWORK_POLICY
-from ansible_collections.digitalsys.agents.plugins.module_utils._secret import UNPROVED
 
 Object = dict[str, Any]
 _RELOADER = ("reloader.stakater.com/", "secret.reloader.stakater.com/", "configmap.reloader.stakater.com/")

@@ -14,17 +14,18 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Ag
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._holder import holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._image import Image
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry
-from ansible_collections.digitalsys.agents.plugins.module_utils._lease import holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import (
     Live,
     look_at_fleet,
     require_cluster,
     require_ours,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._names import check_agent_name, lease
+from ansible_collections.digitalsys.agents.plugins.module_utils._names import check_agent_name, check_run_id, lease
 from ansible_collections.digitalsys.agents.plugins.module_utils._plan import (
     AgentPlan,
     decide,
@@ -32,8 +33,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._plan import (
     settled_image,
     stamps_for,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import require_not_frozen
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
 
 _REASONS_SHOWN = 4

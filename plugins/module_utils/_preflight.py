@@ -1,22 +1,16 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""R1: what is looked at before anything is written; and who we are to those who meet our lock."""
+"""R1: what is looked at before anything is written."""
 
 from __future__ import annotations
 
-import datetime
-import os
-import pwd
-import socket
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _names
-from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._resources import CONFIG_MAP, EXTERNAL_SECRET
+from ansible_collections.digitalsys.agents.plugins.module_utils._resources import EXTERNAL_SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
 
 #: What a rollout does in the namespace: (group, resource, verbs). docs/permissions grants exactly this.
@@ -117,46 +111,3 @@ def require_external_secrets(kube: Kube) -> None:
             "missing or too old",
             "Install External Secrets 0.17 or later.",
         )
-
-
-def require_not_frozen(kube: Kube, namespace: str, override: bool) -> str:
-    """'' or, where a freeze was overridden, its words: they are recorded with the release."""
-    found = kube.get(CONFIG_MAP, namespace, _names.FREEZE)
-    data = (found or {}).get("data") or {}
-    if not found or _is_over(data.get("until", "")):
-        return ""
-    words = (
-        f"frozen until {data.get('until') or 'further notice'} by {data.get('by') or 'somebody'}: "
-        f"{data.get('reason') or 'no reason given'}"
-    )
-    if not override:
-        raise AgentError(
-            "frozen", f"the fleet is {words}", "Wait, or run again with -e override_freeze=true; that is recorded."
-        )
-    return words
-
-
-def _is_over(until: str) -> bool:
-    """A freeze without an end, or with one that cannot be read, holds."""
-    try:
-        end = datetime.datetime.fromisoformat(until.replace("Z", "+00:00"))
-    except (ValueError, AttributeError):
-        return False
-    if end.tzinfo is None:
-        end = end.replace(tzinfo=datetime.UTC)
-    return end <= datetime.datetime.now(datetime.UTC)
-
-
-def _user_name() -> str:
-    """For cron and CI, where no variable names the user."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
-
-
-def holder(params: Params, context: Context) -> str:
-    """'job 812 (alice)' where AWX says so, else who runs this and where."""
-    given = str(params.get("holder") or "").replace("\n", " ").replace("#", " ").strip()[:80]
-    user = context.environ.get("LOGNAME") or context.environ.get("USER") or _user_name()
-    return given or f"{user}@{socket.gethostname()}"

@@ -9,13 +9,15 @@ import copy
 import datetime
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils import _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Home
-from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import sealed, unsealed
+
+if TYPE_CHECKING:  # a plan reads releases and writes none: it has no use for what writes
+    from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
 
 Object = dict[str, Any]
 KEPT = 10

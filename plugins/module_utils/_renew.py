@@ -18,18 +18,18 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Wr
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso import sync_anew
+from ansible_collections.digitalsys.agents.plugins.module_utils._freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._holder import holder, holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._lease import Lock, holders
+from ansible_collections.digitalsys.agents.plugins.module_utils._lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import require_cluster, stranger
+from ansible_collections.digitalsys.agents.plugins.module_utils._names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import (
     RENEWAL_NEEDS,
-    holder,
-    require_not_frozen,
     require_permissions,
     require_vault_permissions,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import SECRET
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_preflight import require_refreshing
 from ansible_collections.digitalsys.agents.plugins.module_utils._secret_id import (
     METADATA,

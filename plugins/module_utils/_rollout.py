@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +16,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._context import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._diagnose import SOMEBODY_ELSES, Diagnosis
 from ansible_collections.digitalsys.agents.plugins.module_utils._digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._holder import holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import Live, look, require_cluster, require_ours
@@ -26,13 +27,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._manifests impor
     sealed,
     supporting,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._plan import decide, refuse_what_cannot_be, stamps_for
 from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import (
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
-    holder,
     require_external_secrets,
-    require_not_frozen,
     require_permissions,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import NETWORK_POLICY
@@ -40,20 +40,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._secret import P
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
 
 Object = dict[str, Any]
-_RUN_ID = re.compile(r"\A[A-Za-z0-9]([A-Za-z0-9_.:-]{0,62}[A-Za-z0-9])?\Z")
 
 
 @dataclass
 class _Rollout(Run):
     agent: Agent
-
-
-def check_run_id(value: str | None, option: str) -> str:
-    if value and not _RUN_ID.match(value):
-        raise AgentError(
-            "invalid", f"{option}: {value[:80]!r} is not allowed", "Letters, digits and '_.:-', at most 64."
-        )
-    return value or ""
 
 
 def rollout(params: Params, context: Context) -> Result:

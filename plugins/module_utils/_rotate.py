@@ -14,23 +14,22 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Wr
 from ansible_collections.digitalsys.agents.plugins.module_utils._bring_up import Run, after_takeover
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._holder import holder, holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._keys import KeyPolicy, check_value, of_options
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry, require_kv2
-from ansible_collections.digitalsys.agents.plugins.module_utils._lease import Lock, holders
+from ansible_collections.digitalsys.agents.plugins.module_utils._lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._live import look, require_cluster, require_ours
-from ansible_collections.digitalsys.agents.plugins.module_utils._names import lease
+from ansible_collections.digitalsys.agents.plugins.module_utils._names import check_run_id, lease
 from ansible_collections.digitalsys.agents.plugins.module_utils._plan import refuse_second_owner
 from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import (
     EXEC_NEEDS,
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
-    holder,
-    require_not_frozen,
     require_permissions,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_preflight import (
     require_base_survives,
     require_capabilities,

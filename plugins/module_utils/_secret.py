@@ -25,13 +25,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso import (
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Entry
+from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import UNPROVED
 from ansible_collections.digitalsys.agents.plugins.module_utils._pods import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import EXTERNAL_SECRET, SECRET, SECRET_STORE
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._watching import Selection, Watching
 
 Object = dict[str, Any]
-UNPROVED = "unproved"
 
 
 @dataclass(frozen=True)

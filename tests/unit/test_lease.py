@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._holder import held_for, shown_holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._lease import (
     DURATION_SECONDS,
     DURATION_VARIABLE,
     Times,
-    held_for,
-    shown_holder,
 )
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._freeze import _is_over
+from ansible_collections.digitalsys.agents.plugins.module_utils._holder import holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import (
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
-    _is_over,
-    holder,
     missing_permissions,
 )
 
