@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.digitalsys.agents.plugins.module_utils import _kube_library
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent_objects import manage
 from ansible_collections.digitalsys.agents.plugins.module_utils._spec import AGENT_MODULE
 from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process import OperationAction
@@ -13,3 +14,4 @@ from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process impo
 class ActionModule(OperationAction):
     operation = staticmethod(manage)
     spec = AGENT_MODULE
+    inherited = (_kube_library,)

@@ -12,17 +12,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._http import Http, NoAnswer, basic, parsed
 from ansible_collections.digitalsys.agents.plugins.module_utils._image import Image
 from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget, backoff
-
-try:
-    import requests
-
-    HAS_REQUESTS = True
-except ImportError:
-    HAS_REQUESTS = False
 
 _ACCEPT = ", ".join(
     (
@@ -67,31 +62,31 @@ class _Registry:
         self.image = image
         self.base = f"{_scheme(image.registry)}://{image.registry}/v2/{image.repository}"
         self.login = credentials(image.registry, environ)
-        self.session = requests.Session()
-        # The operation has an environment of its own (a play's included); the process's is not to be read.
-        self.session.trust_env = False
-        self.session.verify = environ.get("REQUESTS_CA_BUNDLE") or environ.get("SSL_CERT_FILE") or True
-        self.session.proxies = {
-            scheme: proxy
-            for scheme in ("http", "https")
-            if (proxy := environ.get(f"{scheme}_proxy") or environ.get(f"{scheme.upper()}_PROXY"))
-            and _scheme(image.registry) == "https"
-        }
+        scheme = _scheme(image.registry)
+        proxy = environ.get(f"{scheme}_proxy") or environ.get(f"{scheme.upper()}_PROXY") or ""
+        ca = environ.get("REQUESTS_CA_BUNDLE") or environ.get("SSL_CERT_FILE") or ""
+        # The registry on this machine is not behind a proxy.
+        self.http = Http(ca, proxy if scheme == "https" else "")
 
     def head(self, reference: str) -> Any:
         url, headers = f"{self.base}/manifests/{reference}", {"Accept": _ACCEPT}
-        answer = self.session.head(url, headers=headers, timeout=_TIMEOUT)
-        if answer.status_code != 401:
+        answer = self._ask("HEAD", url, headers)
+        if answer.status != 401:
             return answer
+        login = {"Authorization": basic(*self.login)} if self.login else {}
         asked = _challenge(answer.headers.get("WWW-Authenticate", ""))
         if not asked.get("realm"):
-            return self.session.head(url, headers=headers, timeout=_TIMEOUT, auth=self.login) if self.login else answer
-        query = {name: asked[name] for name in ("service", "scope") if name in asked}
-        given = self.session.get(asked["realm"], params=query, auth=self.login, timeout=_TIMEOUT)
-        if given.status_code != 200:
+            return self._ask("HEAD", url, {**headers, **login}) if login else answer
+        query = urlencode([(name, asked[name]) for name in ("service", "scope") if name in asked])
+        realm = asked["realm"] + (("&" if "?" in asked["realm"] else "?") + query if query else "")
+        given = self._ask("GET", realm, login, follow=True)
+        if given.status != 200:
             return given
-        token = given.json().get("token") or given.json().get("access_token") or ""
-        return self.session.head(url, headers={**headers, "Authorization": f"Bearer {token}"}, timeout=_TIMEOUT)
+        token = parsed(given).get("token") or parsed(given).get("access_token") or ""
+        return self._ask("HEAD", url, {**headers, "Authorization": f"Bearer {token}"})
+
+    def _ask(self, method: str, url: str, headers: Mapping[str, str], *, follow: bool = False) -> Any:
+        return self.http.send(method, url, headers, timeout=_TIMEOUT, follow=follow)
 
 
 def resolve(image: Image, environ: Mapping[str, str], budget: Budget | None = None) -> Image:
@@ -99,38 +94,36 @@ def resolve(image: Image, environ: Mapping[str, str], budget: Budget | None = No
 
     Raises AgentError 'image' that tells apart: not there, not allowed, not reachable.
     """
-    if not HAS_REQUESTS:
-        raise AgentError("missing_library", "the Python library requests is missing", "pip install requests")
     registry, reference = _Registry(image, environ), image.digest or image.tag or "latest"
     try:
         for _attempt in backoff(budget or Budget(20.0)):
             try:
                 answer = registry.head(reference)
-            except requests.RequestException as error:
-                problem, answer = type(error).__name__, None
+            except NoAnswer as error:
+                problem, answer = str(error), None
                 continue
-            if answer.status_code not in _RETRY:
+            if answer.status not in _RETRY:
                 break
-            problem = f"HTTP {answer.status_code}"
+            problem = f"HTTP {answer.status}"
     finally:
-        registry.session.close()
-    if answer is None or answer.status_code in _RETRY:
+        registry.http.close()
+    if answer is None or answer.status in _RETRY:
         raise AgentError(
             "image", f"registry {image.registry} did not answer: {problem}", "Nothing was changed; run again."
         )
-    if answer.status_code in (401, 403):
+    if answer.status in (401, 403):
         raise AgentError(
             "image",
-            f"registry {image.registry} refuses to show {image} (HTTP {answer.status_code})",
+            f"registry {image.registry} refuses to show {image} (HTTP {answer.status})",
             "Log in with docker login, or set AGENTS_REGISTRY_USERNAME and AGENTS_REGISTRY_PASSWORD.",
         )
-    if answer.status_code == 404:
+    if answer.status == 404:
         raise AgentError(
             "image", f"{image} does not exist in its registry", "Look at the tag or digest; nothing was changed."
         )
     digest = answer.headers.get("Docker-Content-Digest", "")
-    if answer.status_code != 200 or not (_DIGEST.match(digest) or image.digest):
+    if answer.status != 200 or not (_DIGEST.match(digest) or image.digest):
         raise AgentError(
-            "image", f"registry {image.registry} answered HTTP {answer.status_code} without a digest for {image}"
+            "image", f"registry {image.registry} answered HTTP {answer.status} without a digest for {image}"
         )
     return replace(image, digest=image.digest or digest)

@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube_config import configuration, impersonation
+from ansible_collections.digitalsys.agents.plugins.module_utils._http import FAULTS, patience
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube_config import access, impersonation
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube_errors import (
     is_retryable,
     refusal,
@@ -27,18 +29,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._names import FI
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import BY_NAME, NAMESPACE, Kind
 from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget, backoff
 
-try:
-    import urllib3
-    from kubernetes import client as kubernetes_client
-    from kubernetes.client.exceptions import ApiException
-    from kubernetes.dynamic import DynamicClient
-    from kubernetes.stream import portforward, stream
-except ImportError:
-    pass  # _kube_config.configuration says so
-
 _TIMEOUT = (2, 10)
 _RETRY_SECONDS = 60.0
-_EXEC_SECONDS = 30
 _PAGE = 500
 Object = dict[str, Any]
 
@@ -47,23 +39,44 @@ _NO_LOG = "unable to retrieve container logs"
 
 class Kube:
     def __init__(self, params: Params, context: Context) -> None:
-        config = configuration(params, context.environ, context.private_folder, bool(params.get("allow_insecure")))
-        # Watches of one rollout hold connections; a pool that is too small would throw them away with a warning.
-        config.connection_pool_maxsize = 10
-        self._api = kubernetes_client.ApiClient(config)
-        for name, value in impersonation(params, context.environ).items():
-            self._api.set_default_header(name, value)
-        for token in (config.api_key or {}).values():
-            context.secrets.add(str(token).removeprefix("Bearer "))
-        self._client = DynamicClient(self._api, discoverer=lambda client, cache: None)
+        self._access = access(params, context.environ, context.private_folder, bool(params.get("allow_insecure")))
+        self._headers = {"User-Agent": FIELD_MANAGER, **impersonation(params, context.environ)}
+        self._secrets = context.secrets
         self._progress = context.progress
         self._broken = -math.inf
-        self.host = config.host
+        self.host = self._access.host
         self.retries = 0
 
     def broke(self) -> None:
         """A connection to the server broke just now: here, or in the hands of whoever follows a watch."""
         self._broken = time.monotonic()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        *,
+        body: Object | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        timeout: tuple[float, float] = _TIMEOUT,
+        read: bool = True,
+    ) -> Any:
+        """urllib3's answer, whatever its status; its data are still to come where not `read`."""
+        headers = {**self._headers, "Accept": accept, "Content-Type": content_type}
+        if authorization := self._access.authorization():
+            headers["Authorization"] = authorization
+            self._secrets.add(authorization.partition(" ")[2])
+        words = urlencode(query, quote_via=quote, safe="/")
+        return self._access.pool.request(
+            method,
+            f"{self.host}{path}{'?' if words else ''}{words}",
+            body=None if body is None else json.dumps(body),
+            headers=headers,
+            timeout=patience(*timeout),
+            preload_content=read,
+        )
 
     def request(
         self,
@@ -81,29 +94,18 @@ class Kube:
         budget, problem = budget or Budget(_RETRY_SECONDS if retry else 0.0), ""
         for attempt in backoff(budget):
             try:
-                answer = self._client.request(
-                    method,
-                    path,
-                    body=body,
-                    query_params=list((query or {}).items()),
-                    content_type=content_type,
-                    header_params={"Accept": accept},
-                    serialize=False,
-                    _request_timeout=_TIMEOUT,
-                )
-                return json.loads(answer.data) if answer.data else {}
-            except ApiException as error:
-                if not error.status:
-                    problem = _transport_words(error)
-                    self.broke()
-                elif retry and is_retryable(error.status, status_of(error.body), time.monotonic() - self._broken):
-                    problem = f"HTTP {error.status}"
-                    budget.asked_pause = _retry_after(error)
-                else:
-                    raise refusal(method, path, error.status, error.body) from None
-            except (urllib3.exceptions.HTTPError, OSError) as error:
+                answer = self._send(method, path, query or {}, body=body, content_type=content_type, accept=accept)
+            except FAULTS as error:
                 problem = _transport_words(error)
                 self.broke()
+            else:
+                if 200 <= answer.status < 300:
+                    return json.loads(answer.data) if answer.data else {}
+                since = time.monotonic() - self._broken
+                if not (retry and is_retryable(answer.status, status_of(answer.data), since)):
+                    raise refusal(method, path, answer.status, answer.data)
+                problem = f"HTTP {answer.status}"
+                budget.asked_pause = _retry_after(answer)
             if attempt == 0 and retry:
                 self._progress(
                     f"the API server did not take a request ({problem}); trying again for {budget.seconds:.0f} s"
@@ -217,15 +219,11 @@ class Kube:
             "allowWatchBookmarks": "true",
         }
         query |= {**({"labelSelector": labels} if labels else {}), **({"fieldSelector": fields} if fields else {})}
-        answer = self._client.request(
-            "GET",
-            kind.path(namespace),
-            query_params=list(query.items()),
-            serialize=False,
-            _request_timeout=(2, seconds + 5),
-        )
+        answer = self._send("GET", kind.path(namespace), query, timeout=(2, seconds + 5), read=False)
         rest = b""
         try:
+            if answer.status != 200:
+                raise refusal("GET", kind.path(namespace), answer.status, answer.data)
             for chunk in answer.stream(65536, decode_content=True):
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
@@ -239,62 +237,44 @@ class Kube:
         """The last lines of a container's log; '' when there is none to be had (the kubelet answers that with 200)."""
         query = {"container": container, "tailLines": lines, "previous": str(previous).lower()}
         try:
-            answer = self._client.request(
-                "GET",
-                f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
-                query_params=list(query.items()),
-                header_params={"Accept": "*/*"},
-                serialize=False,
-                _request_timeout=_TIMEOUT,
-            )
-            text = str(answer.data.decode("utf-8", "replace"))
-            return "" if text.startswith(_NO_LOG) else text
-        except (ApiException, urllib3.exceptions.HTTPError, OSError):
+            path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+            answer = self._send("GET", path, query, accept="*/*")
+        except FAULTS:
             return ""
+        text = str(answer.data.decode("utf-8", "replace"))
+        return "" if answer.status != 200 or text.startswith(_NO_LOG) else text
+
+    @staticmethod
+    def _library() -> Any:
+        # Who opens streams has imported it before: _verify.
+        from ansible_collections.digitalsys.agents.plugins.module_utils import _kube_library
+
+        return _kube_library
 
     def load_streams(self) -> None:
         """What port_forward and exec need is loaded by the library when it is first asked for, which takes most of a
         second: to be called where there is time."""
-        self._streams()
-
-    def _streams(self) -> Any:
-        """With a client of its own: the stream module exchanges the client's transport while it connects."""
-        return kubernetes_client.CoreV1Api(kubernetes_client.ApiClient(self._api.configuration))
+        self._library().pods_api(self._access.configuration())
 
     def port_forward(self, namespace: str, pod: str, port: int) -> Any:
         """A socket to the pod's port through the API server (pod addresses are not reachable from AWX or a laptop)."""
-        api = self._streams()
-        forward = portforward(api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))
-        return forward.socket(port)
+        return self._library().port_forward(self._access.configuration(), namespace, pod, port)
 
     def exec(self, namespace: str, pod: str, container: str, command: list[str]) -> str | None:
         """What a command in the container prints; None where it did not come to run. Its words stand in the API
         server's audit log: never a value."""
-        api = self._streams()
+        library = self._library()
         try:
-            return str(
-                stream(
-                    api.connect_get_namespaced_pod_exec,
-                    pod,
-                    namespace,
-                    container=container,
-                    command=command,
-                    stdin=False,
-                    stdout=True,
-                    stderr=False,
-                    tty=False,
-                    _request_timeout=_EXEC_SECONDS,
-                )
-            )
-        except ApiException as error:
+            return str(library.execute(self._access.configuration(), namespace, pod, container, command))
+        except library.ApiException as error:
             if refused_handshake(error) == 403:
                 raise refusal("create", f"/api/v1/namespaces/{namespace}/pods/{pod}/exec", 403, b"") from None
             return None
-        except (urllib3.exceptions.HTTPError, OSError):
+        except FAULTS:
             return None
 
     def close(self) -> None:
-        self._api.close()
+        self._access.pool.clear()
 
 
 def _transport_words(error: Exception) -> str:
@@ -302,8 +282,8 @@ def _transport_words(error: Exception) -> str:
     return f"{type(error).__name__}: {reason}".splitlines()[0][:160]
 
 
-def _retry_after(error: Any) -> float | None:
+def _retry_after(answer: Any) -> float | None:
     try:
-        return float((error.headers or {})["Retry-After"])
+        return float(answer.headers["Retry-After"])
     except (KeyError, TypeError, ValueError):
         return None

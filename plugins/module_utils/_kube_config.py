@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,28 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
     AUTH_PROXY_HEADERS_SPEC,
 )
 
+from ansible_collections.digitalsys.agents.plugins.module_utils import _http
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube_plain import Settings, settings_of
 
-try:
-    import kubernetes
-    import urllib3
-
-    HAS_KUBERNETES = True
-except ImportError:
-    HAS_KUBERNETES = False
-
-_FILES = ("ssl_ca_cert", "cert_file", "key_file")
-_SETTLED = ("host", "verify_ssl", "tls_server_name", "proxy", *_FILES)
 _HINT = "Set KUBECONFIG, or K8S_AUTH_HOST and K8S_AUTH_API_KEY, or the options kubeconfig and context."
+#: Watches of one rollout hold connections; a pool that is too small would throw them away with a warning.
+_CONNECTIONS = 10
+_OF_A_SETTING = ("ssl_ca_cert", "cert_file", "key_file", "verify_ssl")
+#: What needs no library where it was given; whatever else was does.
+_PLAIN = {"kubeconfig", "context", "persist_config", "host", "api_key", *_OF_A_SETTING}
+_PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
+
+
+@dataclass(frozen=True)
+class Access:
+    """host: the API server's address, without a slash at its end. pool: urllib3's, which verifies it and shows our
+    certificate. authorization: gives the header's value, '' for none. configuration: gives the same for the library."""
+
+    host: str
+    pool: Any
+    authorization: Callable[[], str]
+    configuration: Callable[[], Any]
 
 
 def _from_environment(option: str, client_name: str, environ: Mapping[str, str]) -> Any:
@@ -57,108 +68,117 @@ def sources(params: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, 
     return found
 
 
-def _load(auth: Mapping[str, Any], config: Any, environ: Mapping[str, str], private_folder: str) -> None:
-    # The loader writes certificate and key of an inline kubeconfig to files and leaves them; a worker runs no atexit.
-    options = {
-        "context": auth.get("context"),
-        "client_configuration": config,
-        "persist_config": False,
-        "temp_file_path": private_folder,
-    }
-    kubeconfig = auth.get("kubeconfig")
-    if isinstance(kubeconfig, Mapping):
-        kubernetes.config.load_kube_config_from_dict(dict(kubeconfig), **options)
-        return
-    # The library's own default is fixed when it is imported: the task's environment would come too late.
-    home = Path(environ.get("HOME") or "~").expanduser() / ".kube" / "config"
-    files = str(kubeconfig or environ.get("KUBECONFIG") or home)
-    if not any(Path(file).expanduser().is_file() for file in files.split(os.pathsep)):
-        raise OSError(f"there is no kubeconfig at {files}")
-    kubernetes.config.load_kube_config(config_file=files, **options)
-
-
-def _into_memory(config: Any, private_folder: str) -> None:
-    """What the loader wrote to files is held in memory instead: SIGKILL would leave them behind. Where a system has no
-    such files, the private folder is removed by the host. They live as long as the process, which is one task."""
-    if not hasattr(os, "memfd_create"):
-        return
-    held: dict[Path, str] = {}  # certificate and key may be one file
-    for name in _FILES:
-        path = Path(getattr(config, name) or "/")
-        if path.parent != Path(private_folder):
-            continue
-        if path not in held:
-            memory = os.memfd_create(name)
-            with open(memory, "wb", closefd=False) as file:
-                file.write(path.read_bytes())
-            path.unlink()
-            held[path] = f"/proc/self/fd/{memory}"
-        setattr(config, name, held[path])
-
-
-def _settle(config: Any) -> None:
-    """The loader renews the token whenever it is asked for, and with it sets host and files as it first read them: away
-    from the memory files and from what options and environment said. Only the token is taken."""
-    refresh = config.refresh_api_key_hook
-    if refresh is None:
-        return
-
-    def renew(current: Any) -> None:
-        settled = {name: getattr(current, name) for name in _SETTLED}
-        refresh(current)
-        for name, value in settled.items():
-            setattr(current, name, value)
-        current.refresh_api_key_hook = renew
-
-    config.refresh_api_key_hook = renew
-
-
-def configuration(
-    params: Mapping[str, Any], environ: Mapping[str, str], private_folder: str, allow_insecure: bool
-) -> Any:
-    """A kubernetes.client.Configuration, of: host with credentials, kubeconfig or context, in-cluster, KUBECONFIG."""
-    if not HAS_KUBERNETES:
+def access(params: Mapping[str, Any], environ: Mapping[str, str], private_folder: str, allow_insecure: bool) -> Access:
+    """Of: host with credentials, kubeconfig or context, in-cluster, KUBECONFIG."""
+    if importlib.util.find_spec("kubernetes") is None:  # not imported: most operations need nothing of it
         raise AgentError(
             "missing_library", "the Python library kubernetes is missing", "pip install 'kubernetes>=35,<38'"
         )
     auth = sources(params, environ)
-    config = kubernetes.client.Configuration()
-    complete = auth.get("host") and (
-        auth.get("api_key")
-        or (auth.get("username") and auth.get("password"))
-        or (auth.get("cert_file") and auth.get("key_file"))
+    complete = bool(
+        auth.get("host")
+        and (
+            auth.get("api_key")
+            or (auth.get("username") and auth.get("password"))
+            or (auth.get("cert_file") and auth.get("key_file"))
+        )
     )
+    in_cluster = (
+        not complete
+        and "KUBERNETES_SERVICE_HOST" in environ
+        and not (auth.get("kubeconfig") or auth.get("context"))
+        and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists()
+    )
+    settings = None if in_cluster else _plain(auth, environ, private_folder, complete)
+    if settings is None:
+        return _by_library(auth, environ, private_folder, allow_insecure, complete, in_cluster)
+    _refuse_insecure(settings.host, settings.verify_ssl, allow_insecure)
+    return _directly(settings)
+
+
+def _files(auth: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """As kubectl finds its kubeconfig, by the task's environment; several are joined by colons."""
+    home = Path(environ.get("HOME") or "~").expanduser() / ".kube" / "config"
+    return str(auth.get("kubeconfig") or environ.get("KUBECONFIG") or home)
+
+
+def _plain(auth: Mapping[str, Any], environ: Mapping[str, str], private_folder: str, complete: bool) -> Settings | None:
+    """None for what only the library can make something of: plugins, proxies, several files, passwords …"""
+    if not _PLAIN.issuperset(auth) or isinstance(auth.get("kubeconfig"), Mapping):
+        return None
+    if any(name.lower() in _PROXIES and value for name, value in (*os.environ.items(), *environ.items())):
+        return None
+    if complete:
+        settings: Settings | None = Settings(auth["host"])
+    else:
+        files = _files(auth, environ)
+        settings = settings_of(Path(files).expanduser(), auth.get("context"), private_folder)
+    if settings is None:
+        return None
+    given = {name: auth[name] for name in _OF_A_SETTING if name in auth}
+    host, token = auth.get("host") or settings.host, auth.get("api_key") or settings.token
+    return replace(settings, host=host.rstrip("/"), token=token, **given)
+
+
+def _directly(settings: Settings) -> Access:
+    verified: dict[str, Any] = {
+        "cert_reqs": "CERT_REQUIRED" if settings.verify_ssl else "CERT_NONE",
+        "ca_certs": settings.ssl_ca_cert,
+        "cert_file": settings.cert_file,
+        "key_file": settings.key_file,
+    }
+    if settings.tls_server_name:
+        verified["server_hostname"] = settings.tls_server_name
+    pool = _http.pool(maxsize=_CONNECTIONS, **verified)
+    authorization = f"Bearer {settings.token}" if settings.token else ""
+
+    def configuration() -> Any:
+        from ansible_collections.digitalsys.agents.plugins.module_utils import _kube_library
+
+        return _kube_library.of_settings(settings)
+
+    return Access(settings.host, pool, lambda: authorization, configuration)
+
+
+def _by_library(
+    auth: Mapping[str, Any],
+    environ: Mapping[str, str],
+    private_folder: str,
+    allow_insecure: bool,
+    complete: bool,
+    in_cluster: bool,
+) -> Access:
+    from ansible_collections.digitalsys.agents.plugins.module_utils import _kube_library as library
+
     try:
-        if not complete:
-            in_cluster = "KUBERNETES_SERVICE_HOST" in environ and not (auth.get("kubeconfig") or auth.get("context"))
-            if in_cluster and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists():
-                kubernetes.config.load_incluster_config(client_configuration=config)
-            else:
-                _load(auth, config, environ, private_folder)
-                _into_memory(config, private_folder)
-    except (kubernetes.config.ConfigException, OSError, ValueError, TypeError) as error:
-        raise AgentError("invalid", f"no usable access to a cluster: {_first_line(error)}", _HINT) from None
+        config = (
+            library.unloaded()
+            if complete
+            else library.loaded(auth, _files(auth, environ), private_folder, in_cluster=in_cluster)
+        )
+    except library.NotUsable as error:
+        words = str(error).splitlines()[0][:200]
+        raise AgentError("invalid", f"no usable access to a cluster: {words}", _HINT) from None
     for name, value in auth.items():
         if name == "api_key":
-            # Its name in the client's table of keys differs between releases of the client.
-            config.api_key = {"authorization": f"Bearer {value}", "BearerToken": f"Bearer {value}"}
+            if value:
+                library.set_token(config, value)
+                config.refresh_api_key_hook = None  # the one that was given counts, not the kubeconfig's
         elif name == "proxy_headers":
-            config.proxy_headers = urllib3.util.make_headers(**value)
+            library.set_proxy_headers(config, value)
         elif name == "host":
             config.host = value.rstrip("/")
         elif name not in ("kubeconfig", "context", "persist_config"):
             setattr(config, name, value)
-    if config.host.startswith("http://") or not config.verify_ssl:
-        _refuse_insecure(config.host, allow_insecure)
+    _refuse_insecure(config.host, config.verify_ssl, allow_insecure)
     config.retries = False
-    if auth.get("api_key"):
-        config.refresh_api_key_hook = None  # the one that was given counts, not the kubeconfig's
-    _settle(config)
-    return config
+    config.connection_pool_maxsize = _CONNECTIONS
+    library.settle(config)
+    return Access(config.host, library.pool(config), library.authorization(config), lambda: config)
 
 
-def _refuse_insecure(host: str, allowed: bool) -> None:
-    if not allowed:
+def _refuse_insecure(host: str, verified: bool, allowed: bool) -> None:
+    if (host.startswith("http://") or not verified) and not allowed:
         raise AgentError(
             "invalid",
             f"the connection to {host} would not verify the server's certificate",
@@ -175,7 +195,3 @@ def impersonation(params: Mapping[str, Any], environ: Mapping[str, str]) -> dict
         **({"Impersonate-User": user} if user else {}),
         **({"Impersonate-Group": ",".join(groups)} if groups else {}),
     }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

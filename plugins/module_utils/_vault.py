@@ -1,31 +1,26 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one class that talks to HashiCorp Vault, as the operator; KV v2 is _kv's. hvac underneath."""
+"""The one class that talks to HashiCorp Vault, as the operator; KV v2 is _kv's."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context, Params
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._http import Http, NoAnswer, parsed
 from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget, backoff
-
-try:
-    import hvac
-    import requests
-
-    HAS_HVAC = True
-except ImportError:
-    HAS_HVAC = False
 
 _RETRYABLE = (408, 429, 500, 502, 503, 504)
 _TIMEOUT = (1, 10)
 _RETRY_SECONDS = 20.0
+_DOUBLED = re.compile("/{2,}")
 _LOGIN_HINT = "Set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID."
 
 
@@ -43,8 +38,6 @@ class Vault:
     """Logs in when it is made. AgentError 'vault' for anything that is not as it must be."""
 
     def __init__(self, params: Params, context: Context) -> None:
-        if not HAS_HVAC:
-            raise AgentError("missing_library", "the Python library hvac is missing", "pip install 'hvac>=2.3,<3'")
         self.address = setting(params, context, "vault_addr")
         if not self.address:
             raise AgentError(
@@ -54,17 +47,10 @@ class Vault:
         self._token = setting(params, context, "vault_token")
         self._role = setting(params, context, "vault_role_id"), setting(params, context, "vault_secret_id")
         context.secrets.update(value for value in (self._token, self._role[1]) if value)
-        session = requests.Session()
-        session.trust_env = False  # the operation's environment is not the process's
-        session.verify = setting(params, context, "vault_cacert") or context.environ.get("SSL_CERT_FILE") or True
-        self._connection: dict[str, Any] = {
-            "url": self.address,
-            "namespace": setting(params, context, "vault_namespace") or None,
-            "timeout": _TIMEOUT,
-            "session": session,
-            "adapter": hvac.adapters.RawAdapter,
-        }
-        self._client = hvac.Client(token=self._token or "none", **self._connection)
+        self._namespace = setting(params, context, "vault_namespace")
+        self._http = Http(setting(params, context, "vault_cacert") or context.environ.get("SSL_CERT_FILE") or "")
+        #: What requests are sent with: the token that was given, or the one of the login.
+        self._shown = self._token
         self._preflight()
         if not self._token:
             self._login()
@@ -73,10 +59,10 @@ class Vault:
         """Sealed or out of reach is known in under two seconds: nothing is tried again here."""
         try:
             state = self._health()
-        except requests.RequestException as error:
+        except NoAnswer as error:
             raise AgentError(
                 "vault",
-                f"Vault at {self.address} cannot be reached ({type(error).__name__})",
+                f"Vault at {self.address} cannot be reached ({error})",
                 "Look at VAULT_ADDR and at Vault itself; nothing was changed.",
             ) from None
         if state.get("sealed"):
@@ -91,11 +77,19 @@ class Vault:
             )
 
     def _health(self) -> dict[str, Any]:
-        return _json(self._send("GET", "sys/health"))
+        return parsed(self._send("GET", "sys/health"))
 
     def _send(self, method: str, path: str, data: dict[str, Any] | None = None) -> Any:
-        headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
-        return self._client.adapter.request(method, f"/v1/{path}", headers=headers, json=data, raise_exception=False)
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {
+            "X-Vault-Request": "true",
+            **({"X-Vault-Token": self._shown} if self._shown else {}),
+            **({"X-Vault-Namespace": self._namespace} if self._namespace else {}),
+            **({} if data is None else {"Content-Type": kind}),
+        }
+        body = None if data is None else json.dumps(data).encode()
+        url = f"{self.address.rstrip('/')}/v1/{_DOUBLED.sub('/', path)}"
+        return self._http.send(method, url, headers, body, timeout=_TIMEOUT)
 
     def _login(self) -> None:
         role_id, secret_id = self._role
@@ -104,7 +98,7 @@ class Vault:
         token = self._token_of("approle", role_id, secret_id)
         if token is None:
             raise AgentError("vault", f"Vault at {self.address} refuses the AppRole login", "Renew VAULT_SECRET_ID.")
-        self._client.token = token
+        self._shown = token
 
     def request(
         self,
@@ -121,10 +115,10 @@ class Vault:
         for _attempt in backoff(budget):
             try:
                 answer = self._send(method, path, data)
-            except requests.RequestException as error:
-                problem = type(error).__name__
+            except NoAnswer as error:
+                problem = str(error)
                 continue
-            code, body = answer.status_code, _json(answer)
+            code, body = answer.status, parsed(answer)
             if code in (200, 204):
                 return body
             if code == 404 and missing_ok:
@@ -166,7 +160,7 @@ class Vault:
     def _is_sealed(self) -> bool:
         try:
             return bool(self._health().get("sealed"))
-        except requests.RequestException:
+        except NoAnswer:
             return False
 
     # policies and AppRole
@@ -246,7 +240,7 @@ class Vault:
             yield None
             return
         other = copy.copy(self)
-        other._token, other._client = token, hvac.Client(token=token, **self._connection)
+        other._token = other._shown = token
         try:
             yield other
         finally:
@@ -304,11 +298,3 @@ def _refusal(method: str, path: str, code: int, body: dict[str, Any]) -> AgentEr
         "",
         {"status_code": code, "cas": "check-and-set" in words},
     )
-
-
-def _json(answer: Any) -> dict[str, Any]:
-    try:
-        value = answer.json()
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

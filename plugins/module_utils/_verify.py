@@ -15,17 +15,10 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube_errors import refused_handshake
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube_library import ApiException
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import CONTAINER
 from ansible_collections.digitalsys.agents.plugins.module_utils._probes import GATEWAY_PORT
 from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget, backoff
-
-try:
-    from kubernetes.client.exceptions import ApiException
-except ImportError:
-
-    class ApiException(Exception):  # type: ignore[no-redef]
-        """Never raised: without the library there is no request."""
-
 
 #: The first tool that a fresh gateway is asked for loads half of it: 22 s were seen on a busy node.
 _SECONDS = 40.0

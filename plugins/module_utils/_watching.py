@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._http import FAULTS
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import Kind
 
-try:
-    import urllib3
-    from kubernetes.client.exceptions import ApiException
-except ImportError:
-    pass  # _kube_config.configuration says so
-
 Object = dict[str, Any]
 _WATCH_SECONDS = 60
+#: Of a watch, besides its own end: AttributeError where the answer was closed while it was read.
+_ENDS: tuple[type[Exception], ...] = (*FAULTS, AgentError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ class Watching:
                     version = item["metadata"]["resourceVersion"]
                     if kind_of_event != "BOOKMARK":
                         self._keep(selection.kind, kind_of_event, item)
-            except (urllib3.exceptions.HTTPError, ApiException, OSError, ValueError, AttributeError):
+            except _ENDS:
                 version = ""
                 self._kube.broke()
             if self._stopped.is_set():

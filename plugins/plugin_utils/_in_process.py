@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import os
 import signal
+from types import ModuleType
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -56,6 +57,8 @@ class OperationAction(ActionBase):
 
     operation: Operation
     spec: Spec
+    #: Imported before the workers are forked, who would each do it: what some kubeconfigs need, and not all.
+    inherited: tuple[ModuleType, ...] = ()
     #: What a workflow's next job is told of each agent: set_stats without a task per host.
     published: tuple[str, ...] | None = None
 
