@@ -157,7 +157,8 @@ def _by_library(
             else library.loaded(auth, _files(auth, environ), private_folder, in_cluster=in_cluster)
         )
     except library.NotUsable as error:
-        words = str(error).splitlines()[0][:200]
+        # An entry of the kubeconfig is named by all that it says, tokens and keys among it.
+        words = str(error).splitlines()[0].partition("/{")[0][:200]
         raise AgentError("invalid", f"no usable access to a cluster: {words}", _HINT) from None
     for name, value in auth.items():
         if name == "api_key":
@@ -173,7 +174,6 @@ def _by_library(
     _refuse_insecure(config.host, config.verify_ssl, allow_insecure)
     config.retries = False
     config.connection_pool_maxsize = _CONNECTIONS
-    library.settle(config)
     return Access(config.host, library.pool(config), library.authorization(config), lambda: config)
 
 

@@ -18,6 +18,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube_plain impo
 
 try:
     import kubernetes
+    import yaml
     from kubernetes import client
     from kubernetes.client.exceptions import ApiException
     from kubernetes.client.rest import RESTClientObject
@@ -48,8 +49,9 @@ def loaded(auth: Mapping[str, Any], files: str, private_folder: str, *, in_clust
         else:
             _load(auth, config, files, private_folder)
             _into_memory(config, private_folder)
-    except (ConfigException, OSError, ValueError, TypeError) as error:
+    except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError) as error:
         raise NotUsable(str(error) or type(error).__name__) from None
+    _settle(config)
     return config
 
 
@@ -89,7 +91,7 @@ def _into_memory(config: Any, private_folder: str) -> None:
         setattr(config, name, held[path])
 
 
-def settle(config: Any) -> None:
+def _settle(config: Any) -> None:
     """The loader renews the token whenever it is asked for, and with it sets host and files as it first read them: away
     from the memory files and from what options and environment said. Only the token is taken."""
     refresh = config.refresh_api_key_hook

@@ -76,7 +76,7 @@ def settings_of(path: Path, context: str | None, private_folder: str) -> Setting
         if not cluster["server"].startswith("https://"):
             return None
         token = user.get("token")
-        if token is not None and not (token and isinstance(token, str)):
+        if "token" in user and not (token and isinstance(token, str)):
             return None
         return Settings(
             host=cluster["server"].rstrip("/"),
