@@ -33,6 +33,4 @@ options:
       - File with the certificate authority of Vault, PEM. Not set, E(VAULT_CACERT) is taken, else E(SSL_CERT_FILE),
         else the machine's own list.
     type: path
-requirements:
-  - C(hvac) 2.3 or later, where it runs.
 """

@@ -1,9 +1,10 @@
 """`make bench`: the same objects of 1, 10 and 100 agents on fake nodes, the first time and with nothing to do.
 
 By rollout.yml, by module `agent` alone, by kubernetes.core.k8s as its users write it, and by kubectl. Prints seconds
-and the ratios of this one run, requests, and how late "done" is told. One task per object takes minutes for 100
-agents: only with --full (make bench ARGS=--full). Before that a rotation of one agent on the real kubelet, beside doing
-it by hand. Needs the sandbox, or a test cluster with KWOK, and its administrator.
+and the ratios of this one run, requests, how late "done" is told, and how many times a bare playbook an operator waits
+for when there is nothing to do. One task per object takes minutes for 100 agents: only with --full (make bench
+ARGS=--full). Before that a rotation of one agent on the real kubelet, beside doing it by hand. Needs the sandbox, or a
+test cluster with KWOK, and its administrator.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tests.sandbox.existing import from_environment, require_marker
 from tests.sandbox.proxy.clients import API, VAULT, proxied
 
 from . import agents as fleet
-from . import rotation
+from . import bare, rotation
 from .lateness import Watch
 from .report import Figures, load, show
 from .ways import AGENT, EACH, KUBECTL, LIST, ROLLOUT, Way, require_idle, run
@@ -102,6 +103,9 @@ def main() -> int:
                     for way, repeats in _ways(count, given.full):
                         print(f"bench: {count} agents by {way.name}", flush=True)
                         measure(way, agents, figures, repeats)
+                        if way is ROLLOUT and figures.bare is None:
+                            print(f"bench: one agent of {count}, beside a bare playbook", flush=True)
+                            figures.bare = bare.measure(agents)
                     for way in (ROLLOUT, KUBECTL, LIST):
                         if count <= 10 or way is ROLLOUT:
                             counted = folder / f"{count}-{way.name.replace(', ', '-')}"

@@ -8,6 +8,7 @@ import statistics
 from dataclasses import dataclass, field
 
 from .agents import STABILITY
+from .bare import REPEATS, Beside
 from .ways import AGENT, EACH, KUBECTL, LIST, ROLLOUT
 
 _WAYS = (ROLLOUT, AGENT, EACH, LIST, KUBECTL)
@@ -33,6 +34,7 @@ class Figures:
     idle: dict[tuple[str, int], float] = field(default_factory=dict)
     requests: dict[tuple[str, int, str], tuple[int, ...]] = field(default_factory=dict)
     late: dict[int, list[float]] = field(default_factory=dict)
+    bare: Beside | None = None
 
 
 def windows(count: int, forks: int = _FORKS) -> int:
@@ -83,6 +85,13 @@ def show(figures: Figures) -> None:
             number = windows(count)
             left = whole - number * STABILITY
             print(f"  (a) for {count} without its {number} stability windows of {STABILITY} s: {left:.2f} s")
+    if beside := figures.bare:
+        print(
+            f"\nNothing to do, for one agent: {beside.cpu_ratio:.2f} x a bare playbook\n"
+            f"  processor {beside.cpu[0]:.2f} s beside {beside.cpu[1]:.2f} s: {beside.cpu_ratio:.2f} x\n"
+            f"  wall      {beside.wall[0]:.2f} s beside {beside.wall[1]:.2f} s: {beside.wall_ratio:.2f} x\n"
+            f"  medians of {REPEATS} runs each, in turns"
+        )
     print("\nRequests of one run, to the API server + to Vault")
     for (name, count, kind), (api, vault) in figures.requests.items():
         what = "the first time" if kind == "first" else "nothing to do"
@@ -93,6 +102,7 @@ def show(figures: Figures) -> None:
             median, worst = statistics.median(late) * 1000, late[-1] * 1000
             print(f"  {count:4} agents: median {median:.0f} ms, worst {worst:.0f} ms, of {len(late)}")
     print("\nAims")
+    _aim("one agent, nothing to do, x a bare playbook", figures.bare.cpu_ratio if figures.bare else None, 1.3)
     _aim(f"{_AIMED} agents, nothing to do, (a) / (d)", _ratio(figures.idle, ROLLOUT.name, KUBECTL.name, _AIMED), 1.25)
     _aim(
         f"{_AIMED} agents, nothing to do, (b) / (a)",
