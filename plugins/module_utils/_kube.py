@@ -41,7 +41,7 @@ class Kube:
     def __init__(self, params: Params, context: Context) -> None:
         self._access = access(params, context.environ, context.private_folder, bool(params.get("allow_insecure")))
         self._headers = {"User-Agent": FIELD_MANAGER, **impersonation(params, context.environ)}
-        self._secrets = context.secrets
+        context.secrets.add(self._access.authorization().partition(" ")[2])
         self._progress = context.progress
         self._broken = -math.inf
         self.host = self._access.host
@@ -67,7 +67,6 @@ class Kube:
         headers = {**self._headers, "Accept": accept, "Content-Type": content_type}
         if authorization := self._access.authorization():
             headers["Authorization"] = authorization
-            self._secrets.add(authorization.partition(" ")[2])
         words = urlencode(query, quote_via=quote, safe="/")
         return self._access.pool.request(
             method,
