@@ -1,0 +1,185 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes over the wire to the API server, and what its answers become."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from ansible_collections.digitalsys.agents.plugins.module_utils import _retry
+from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._resources import CONFIG_MAP, DEPLOYMENT
+
+FORBIDDEN = {"kind": "Status", "message": 'deployments.apps is forbidden: User "x" cannot'}
+
+
+class Server(ThreadingHTTPServer):
+    """Gives the answers of `turns`, (status, headers, body), one after the other; the last one for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.turns: list[tuple[int, dict[str, str], Any]] = [(200, {}, {"ok": True})]
+        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.asked.append((self.command, self.path, dict(self.headers.items()), body))
+        turns = self.server.turns
+        status, headers, said = turns.pop(0) if len(turns) > 1 else turns[0]
+        if status == 0:  # the connection breaks
+            self.close_connection = True
+            return
+        content = said if isinstance(said, bytes) else json.dumps(said).encode()
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+
+    def log_message(self, *_words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(_retry.time, "sleep", lambda _seconds: None)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with Server() as running:
+        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+def client(server: Server, lines: list[str] | None = None, secrets: set[str] | None = None, **more: str) -> Kube:
+    environ = {"K8S_AUTH_HOST": f"http://127.0.0.1:{server.server_address[1]}/", "K8S_AUTH_API_KEY": "t0ken", **more}
+    said, kept = lines if lines is not None else [], secrets if secrets is not None else set()
+    return Kube({"allow_insecure": True}, Context(environ, "/tmp", progress=said.append, secrets=kept))
+
+
+def test_who_asks_is_in_the_headers_and_kept_secret(server: Server) -> None:
+    secrets: set[str] = set()
+    kube = client(server, None, secrets, K8S_AUTH_IMPERSONATE_USER="alice", K8S_AUTH_IMPERSONATE_GROUPS="a,b")
+    assert kube.request("GET", "/version") == {"ok": True}
+    ((method, path, headers, body),) = server.asked
+    assert (method, path, body) == ("GET", "/version", b"")
+    assert headers["Authorization"] == "Bearer t0ken"
+    assert (headers["Impersonate-User"], headers["Impersonate-Group"]) == ("alice", "a,b")
+    assert headers["Accept"] == "application/json"
+    assert "t0ken" in secrets
+
+
+def test_pages_are_read_to_the_last(server: Server) -> None:
+    def page(name: str, **more: str) -> tuple[int, dict[str, str], Any]:
+        return 200, {}, {"items": [{"metadata": {"name": name}}], "metadata": {"resourceVersion": "7", **more}}
+
+    server.turns = [page("one", **{"continue": "n/e xt="}), page("two")]
+    items, version = client(server).list_objects(DEPLOYMENT, "bots", labels="app.kubernetes.io/part-of=agents")
+    assert [item["metadata"]["name"] for item in items] == ["one", "two"]
+    assert (version, items[0]["kind"], items[0]["apiVersion"]) == ("7", "Deployment", "apps/v1")
+    path = "/apis/apps/v1/namespaces/bots/deployments?limit=500&labelSelector=app.kubernetes.io/part-of%3Dagents"
+    assert [asked[1] for asked in server.asked] == [path, f"{path}&continue=n/e%20xt%3D"]
+
+
+def test_writes_carry_their_kind_of_body(server: Server) -> None:
+    kube, body = (
+        client(server),
+        {"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "bots"}, "data": {"ä": "ü"}},
+    )
+    kube.apply(body, dry_run=True)
+    kube.create(CONFIG_MAP, body)
+    kube.replace(CONFIG_MAP, body)
+    kube.delete(CONFIG_MAP, "bots", "x", uid="u-1")
+    sent = [(method, headers["Content-Type"], json.loads(said)) for method, _path, headers, said in server.asked]
+    assert sent[:3] == [
+        ("PATCH", "application/apply-patch+yaml", body),
+        ("POST", "application/json", body),
+        ("PUT", "application/json", body),
+    ]
+    assert sent[3] == (
+        "DELETE", "application/json", {"preconditions": {"uid": "u-1"}, "propagationPolicy": "Background"}
+    )  # fmt: skip
+    assert server.asked[0][1].endswith("/configmaps/x?fieldManager=digitalsys.agents&force=false&dryRun=All")
+
+
+@pytest.mark.parametrize("fault", [(503, {}, b"busy"), (429, {"Retry-After": "1"}, {}), (0, {}, b"")])
+def test_a_fault_is_told_once_and_tried_again(server: Server, fault: tuple[int, dict[str, str], Any]) -> None:
+    lines: list[str] = []
+    server.turns = [fault, fault, (200, {}, {"ok": True})]
+    kube = client(server, lines)
+    assert kube.request("GET", "/version") == {"ok": True}
+    assert kube.retries == 2
+    assert len(lines) == 1
+    assert "did not take a request" in lines[0]
+
+
+def test_a_create_is_never_sent_twice(server: Server) -> None:
+    server.turns = [(0, {}, b"")]
+    with pytest.raises(AgentError, match="did not answer POST") as caught:
+        client(server).create(CONFIG_MAP, {"metadata": {"name": "x", "namespace": "bots"}})
+    assert caught.value.kind == "unavailable"
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [(403, FORBIDDEN, "forbidden"), (401, {}, "unauthorized"), (404, b"404 page not found", "not_found"),
+     (409, {"message": "exists"}, "conflict"), (422, {"message": "bad"}, "invalid"), (302, b"", "conflict")],
+)  # fmt: skip
+def test_a_refusal_is_ours_at_once(server: Server, status: int, body: Any, kind: str) -> None:
+    server.turns = [(status, {"Location": "/elsewhere"}, body)]
+    with pytest.raises(AgentError) as caught:
+        client(server).request("GET", "/apis/apps/v1/namespaces/bots/deployments/x")
+    assert (caught.value.kind, caught.value.details["status_code"]) == (kind, status)
+    assert len(server.asked) == 1
+
+
+def test_just_after_a_broken_connection_a_refusal_is_tried_again(server: Server) -> None:
+    server.turns = [(0, {}, b""), (403, {}, FORBIDDEN), (200, {}, {"ok": True})]
+    assert client(server).request("GET", "/version") == {"ok": True}
+
+
+def test_a_watch_gives_events_until_it_ends_and_a_refused_one_says_so(server: Server) -> None:
+    events = [{"type": "ADDED", "object": {"n": 1}}, {"type": "BOOKMARK", "object": {"n": 2}}]
+    server.turns = [(200, {}, b"\n".join(json.dumps(one).encode() for one in events) + b"\n\n")]
+    kube = client(server)
+    seen = list(kube.watch(DEPLOYMENT, "bots", resource_version="5", seconds=60, labels="a=b"))
+    assert seen == [("ADDED", {"n": 1}), ("BOOKMARK", {"n": 2})]
+    assert server.asked[0][1].endswith(
+        "/deployments?watch=true&resourceVersion=5&timeoutSeconds=60&allowWatchBookmarks=true&labelSelector=a%3Db"
+    )
+    server.turns = [(403, {}, FORBIDDEN)]
+    with pytest.raises(AgentError, match="not allowed"):
+        next(kube.watch(DEPLOYMENT, "bots", resource_version="5", seconds=60))
+
+
+@pytest.mark.parametrize(
+    ("turn", "text"),
+    [
+        ((200, {}, b"one\ntwo \xff"), "one\ntwo \ufffd"),
+        ((200, {}, b"unable to retrieve container logs for containerd://x"), ""),
+        ((400, {}, b"container is waiting"), ""),
+        ((0, {}, b""), ""),
+    ],
+)
+def test_a_log_is_text_or_nothing(server: Server, turn: tuple[int, dict[str, str], Any], text: str) -> None:
+    server.turns = [turn]
+    assert client(server).log("bots", "pod", "openclaw", previous=True, lines=20) == text
+    assert server.asked[0][1] == "/api/v1/namespaces/bots/pods/pod/log?container=openclaw&tailLines=20&previous=true"
