@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import Stamps, deployment
-from tests.integration.fleet import NAMESPACE, QUICK, TESTGATEWAY, Object, apply, kubectl, until
+from tests.integration.fleet import NAMESPACE, QUICK, TESTGATEWAY, Object, apply, get, kubectl, until
 from tests.unit.builders import agent
 
 BY_NETWORK, FROM_INSIDE, NO_ROUTE = PODS = "sonda-rede", "sonda-dentro", "sonda-sem-rota"
@@ -48,10 +49,15 @@ def asked(needs: Callable[..., None]) -> Iterator[None]:
 
 
 def state_of(name: str) -> Object:
-    found: list[Object] = json.loads(kubectl("get", "pod", name, "-n", NAMESPACE, "-o", "json"))["status"].get(
-        "containerStatuses"
-    )
+    live = get("pod", name)
+    assert live
+    found: list[Object] = live["status"].get("containerStatuses")
     return found[0] if found else {}
+
+
+def is_ready(name: str, restarts: int = 0) -> bool:
+    state = state_of(name)
+    return bool(state.get("ready")) and state["restartCount"] == restarts
 
 
 def was_told(name: str, words: str) -> bool:
@@ -62,18 +68,15 @@ def was_told(name: str, words: str) -> bool:
 @pytest.mark.usefixtures("asked")
 def test_a_gateway_that_hangs_is_ended_and_one_without_the_route_never_counts_as_started() -> None:
     for name, way in ((BY_NETWORK, "httpGet"), (FROM_INSIDE, "exec")):
-        until(lambda name=name: state_of(name).get("ready"), f"{name} is ready", 60)
-        assert (
-            way
-            in json.loads(kubectl("get", "pod", name, "-n", NAMESPACE, "-o", "json"))["spec"]["containers"][0][
-                "livenessProbe"
-            ]
-        )
+        until(partial(is_ready, name), f"{name} is ready", 60)
+        live = get("pod", name)
+        assert live
+        assert way in live["spec"]["containers"][0]["livenessProbe"]
     for name in (BY_NETWORK, FROM_INSIDE):
         # Everything in the container but its first process, which no signal from inside stops.
         kubectl("exec", "-n", NAMESPACE, name, "-c", "openclaw", "--", "sh", "-c", "kill -STOP -1")
     for name in (BY_NETWORK, FROM_INSIDE):
-        until(lambda name=name: state_of(name)["restartCount"] == 1 and state_of(name)["ready"], f"{name} runs anew")
+        until(partial(is_ready, name, restarts=1), f"{name} runs anew")
         assert was_told(name, "failed liveness probe")
     until(lambda: was_told(NO_ROUTE, "failed startup probe"), f"{NO_ROUTE} is given up")
     assert not was_told(NO_ROUTE, "failed liveness probe")
