@@ -265,7 +265,7 @@ class Kube:
         library = self._library()
         try:
             return str(library.execute(self._access.configuration(), namespace, pod, container, command))
-        except library.ApiException as error:
+        except library.NoStream as error:
             if refused_handshake(error) == 403:
                 raise refusal("create", f"/api/v1/namespaces/{namespace}/pods/{pod}/exec", 403, b"") from None
             return None

@@ -25,11 +25,8 @@ try:
     from kubernetes.config import ConfigException
     from kubernetes.stream import portforward, stream
     from urllib3.util import make_headers
-except ImportError:  # _kube_config.access says so, before anything else of this file is used
-
-    class ApiException(Exception):  # type: ignore[no-redef]
-        """Never raised: without the library there is no request."""
-
+except ImportError:
+    pass  # _kube_config.access says so, before anything of this file is used
 
 _FILES = ("ssl_ca_cert", "cert_file", "key_file")
 _SETTLED = ("host", "verify_ssl", "tls_server_name", "proxy", *_FILES)
@@ -38,6 +35,15 @@ _EXEC_SECONDS = 30
 
 class NotUsable(Exception):
     """No access to a cluster comes of what was given; the library's words."""
+
+
+class NoStream(Exception):
+    """The API server opens no stream to a pod; as the library has it, mostly status 0 and words."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
 
 
 def loaded(auth: Mapping[str, Any], files: str, private_folder: str, *, in_cluster: bool) -> Any:
@@ -146,24 +152,23 @@ def pods_api(config: Any) -> Any:
 
 
 def port_forward(config: Any, namespace: str, pod: str, port: int) -> Any:
-    """A socket to the pod's port through the API server. ApiException where it opens none."""
-    forward = portforward(pods_api(config).connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))
-    return forward.socket(port)
+    """A socket to the pod's port through the API server. NoStream where it opens none."""
+    connect = pods_api(config).connect_get_namespaced_pod_portforward
+    try:
+        return portforward(connect, pod, namespace, ports=str(port)).socket(port)
+    except ApiException as error:
+        raise NoStream(error.status, error.reason) from None
 
 
 def execute(config: Any, namespace: str, pod: str, container: str, command: list[str]) -> str:
-    """What a command in the container prints. ApiException where it did not come to run."""
-    return str(
-        stream(
-            pods_api(config).connect_get_namespaced_pod_exec,
-            pod,
-            namespace,
-            container=container,
-            command=command,
-            stdin=False,
-            stdout=True,
-            stderr=False,
-            tty=False,
-            _request_timeout=_EXEC_SECONDS,
+    """What a command in the container prints. NoStream where it did not come to run."""
+    connect = pods_api(config).connect_get_namespaced_pod_exec
+    # Nothing is sent, and what it complains of is not wanted.
+    wanted = {"stdin": False, "stdout": True, "stderr": False, "tty": False}
+    try:
+        said = stream(
+            connect, pod, namespace, container=container, command=command, _request_timeout=_EXEC_SECONDS, **wanted
         )
-    )
+    except ApiException as error:
+        raise NoStream(error.status, error.reason) from None
+    return str(said)

@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube_errors import refused_handshake
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube_library import ApiException
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube_library import NoStream
 from ansible_collections.digitalsys.agents.plugins.module_utils._names import CONTAINER
 from ansible_collections.digitalsys.agents.plugins.module_utils._probes import GATEWAY_PORT
 from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget, backoff
@@ -49,7 +49,7 @@ def _patiently(kube: Kube, namespace: str, pod: str, method: str, path: str, tok
     for _attempt in backoff(Budget(_TRIES_FOR)):
         try:
             status, body = _ask(kube, namespace, pod, method, path, token)
-        except ApiException as error:
+        except NoStream as error:
             if refused_handshake(error) == 403:
                 raise AgentError(
                     "forbidden",
