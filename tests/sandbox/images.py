@@ -25,6 +25,8 @@ from . import standin
 from .paths import CACHE, CHECKOUT, HERE
 
 STORE = CACHE / "images"
+#: What package managers fetched for images.
+DOWNLOADS = CACHE / "downloads"
 _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -149,6 +151,20 @@ def _network_arguments() -> list[str]:
     return words
 
 
+def _kept_downloads() -> list[str]:
+    """What apt and npm fetch is kept for the next build, in folders that are mounted while the steps run: it is in no
+    image, and the Dockerfiles need not know.
+    """
+    apt, npm = DOWNLOADS / "apt", DOWNLOADS / "npm"
+    for folder in (apt, npm / "kept"):
+        folder.mkdir(parents=True, exist_ok=True)
+    # `npm cache clean`, right for an image, deletes _cacache: here a link, whose target it lets alone.
+    link = npm / "_cacache"
+    if not link.is_symlink():
+        link.symlink_to("kept")
+    return [f"--volume={apt}:/var/cache/apt/archives", f"--volume={npm}:/root/.npm"]
+
+
 @contextmanager
 def _alive(what: str) -> Iterator[None]:
     """A line every half minute, so that a build of several minutes is seen to live."""
@@ -206,15 +222,15 @@ def build_and_push(registry: str) -> None:
         quick("rm", "--all")
         quick("rmi", "--all", "--force")
         with _alive("the base image"):
-            standin.build(quick, _say)
+            standin.build(quick, _say, DOWNLOADS)
         _say(f"the base image is made, {time.monotonic() - started:.0f} s")
     for image, keyed in absent:
         started = time.monotonic()
         local = f"localhost/{image.name}"
         options = [f"--build-arg={name}={value}" for name, value in sorted(image.arguments.items())]
-        options += ["--layers", "--pull-never", "--network=host", *_network_arguments(), f"--tag={local}"]
+        options += ["--layers", "--pull-never", "--network=host", *_network_arguments(), *_kept_downloads()]
         with _alive(f"image {image.name}"):
-            _run([*buildah, "build", *options, str(image.context)], f"image {image.name}")
+            _run([*buildah, "build", *options, f"--tag={local}", str(image.context)], f"image {image.name}")
             built = time.monotonic()
             # containerd unpacks it in half the time that it needs for buildah's gzip (30 s and 65 s on two cores).
             options = ["--tls-verify=false", "--compression-format=zstd", "--compression-level=1"]

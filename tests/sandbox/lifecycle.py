@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -45,10 +44,10 @@ from .paths import (
     IMAGE_STORE,
     LOGS,
     OWNER,
-    REGISTRY_STORE,
     RUN,
     SECRETS,
 )
+from .steps import Steps
 
 T = TypeVar("T")
 #: There while a sandbox uses the image store. A reboot empties the run folder, but not the store of its containers.
@@ -98,27 +97,11 @@ def _refuse_foreign() -> None:
         )
 
 
-class _Steps:
-    """Prints one line per step, with how long it took and when it ended."""
-
-    def __init__(self) -> None:
-        self.begun = time.monotonic()
-
-    @contextmanager
-    def step(self, what: str) -> Iterator[None]:
-        started = time.monotonic()
-        yield
-        now = time.monotonic()
-        # One write: steps of several threads end at the same moment.
-        sys.stdout.write(f"sandbox: {what:<42} {now - started:5.1f} s   (at {now - self.begun:4.1f} s)\n")
-        sys.stdout.flush()
-
-
 def up(with_images: bool = True) -> None:
     """Brings the sandbox up, whatever state the machine is in; does nothing when it is up and healthy."""
     if os.geteuid():
         raise SandboxError("the sandbox needs root: it makes a bridge, mounts and control groups")
-    steps = _Steps()
+    steps = Steps()
     with ThreadPoolExecutor(max_workers=1) as background:
         pushes: list[Future[None]] = []
 
@@ -134,7 +117,12 @@ def up(with_images: bool = True) -> None:
                 print("sandbox: is up already", flush=True)
                 registry_ready()
             else:
-                _start(steps, registry_ready)
+                try:
+                    _start(steps, registry_ready)
+                except SandboxError:
+                    if any(not job.done() for job in pushes):
+                        print("sandbox: it failed; its images, which are being made, are finished first", flush=True)
+                    raise
                 print(f"sandbox: up in {time.monotonic() - steps.begun:.1f} s; logs in {LOGS}", flush=True)
         for job in pushes:
             if not job.done() and wait(pushes, timeout=1).not_done:
@@ -142,18 +130,23 @@ def up(with_images: bool = True) -> None:
             job.result()
 
 
-def _start(steps: _Steps, registry_ready: Callable[[], None]) -> None:
+def _start(steps: Steps, registry_ready: Callable[[], None]) -> None:
     """From whatever state the machine is in to a seeded sandbox."""
     debian.ensure()
     process.mark_own_children()
-    built = build.build_all()
     if any(RUN.iterdir()) or _IN_USE.exists() or process.marked():
         with steps.step("remains of an earlier sandbox removed"):
             _clear()
+    # First of all: images that are missing are made beside the programs, and mostly wait for the network.
+    with steps.step("registry ready"):
+        config.write_registry()
+        parts.start(parts.registry())
+    registry_ready()
+    built = build.build_all()
     with steps.step("certificates, files, bridge"):
         _prepare(built)
     try:
-        _start_parts(steps, built, registry_ready)
+        _start_parts(steps, built)
     except PartDied:
         raise
     except SandboxError:
@@ -166,9 +159,10 @@ def _prepare(built: dict[str, Path]) -> None:
     IMAGE_STORE.mkdir(parents=True, exist_ok=True)
     _IN_USE.touch()
     OWNER.write_text(json.dumps({"checkout": str(CHECKOUT), "cache": str(CACHE)}))
-    for folder in (BIN, LOGS, SECRETS, REGISTRY_STORE):
+    for folder in (BIN, LOGS, SECRETS):
         folder.mkdir(parents=True, exist_ok=True)
     SECRETS.chmod(0o700)
+    vault.make_store()
     network.up()
     cgroups.create()
     if not leftovers.link_volumes():
@@ -181,12 +175,12 @@ def _prepare(built: dict[str, Path]) -> None:
         (BIN / name).symlink_to(built[name])
 
 
-def _ensure_images(steps: _Steps) -> None:
+def _ensure_images(steps: Steps) -> None:
     with steps.step("images in the registry"):
         images.ensure(REGISTRY)
 
 
-def _start_parts(steps: _Steps, built: dict[str, Path], registry_ready: Callable[[], None]) -> None:
+def _start_parts(steps: Steps, built: dict[str, Path]) -> None:
     """Starts the parts, each as soon as what it needs is there."""
     known = parts.all_parts()
 
@@ -199,10 +193,6 @@ def _start_parts(steps: _Steps, built: dict[str, Path], registry_ready: Callable
         with steps.step("Vault initialised and seeded"):
             vault.initialise()
             return seed.vault_side()
-
-    def registry_chain() -> None:
-        start("registry")
-        registry_ready()
 
     def containerd_chain() -> None:
         start("containerd")
@@ -226,7 +216,6 @@ def _start_parts(steps: _Steps, built: dict[str, Path], registry_ready: Callable
 
         try:
             vault_ready = launch(vault_chain)
-            launch(registry_chain)
             containerd_ready = launch(containerd_chain)
             start("etcd")
             start("kube-apiserver")
@@ -293,7 +282,7 @@ def down() -> None:
     if not RUN.exists():
         print("sandbox: is not up", flush=True)
         return
-    steps = _Steps()
+    steps = Steps()
     with _locked():
         _refuse_foreign()
         with steps.step("stopped and removed"):

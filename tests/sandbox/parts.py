@@ -57,12 +57,14 @@ class Part:
 def remember_programs(programs: dict[str, Path]) -> None:
     """Writes down which built programs this sandbox runs, so that a part can be started again later."""
     found = {name: str(path) for name, path in programs.items()}
-    for name in ("containerd", "docker-registry"):
-        path = shutil.which(name)
-        if path is None:
-            raise SandboxError(f"{name} is not installed")
-        found[name] = path
+    found["containerd"] = _installed("containerd")
     _PROGRAMS.write_text(json.dumps(found))
+
+
+def _installed(name: str) -> str:
+    if path := shutil.which(name):
+        return path
+    raise SandboxError(f"{name} is not installed")
 
 
 def built(name: str) -> Path:
@@ -76,6 +78,12 @@ def _url(url: str) -> Callable[[], bool]:
 
 def node_ready() -> bool:
     return cluster.condition(cluster.get(f"/api/v1/nodes/{NODE}"), "Ready")
+
+
+def registry() -> Part:
+    """The registry, which needs no program that is built: it can be the first to start."""
+    program = _installed("docker-registry")
+    return Part("registry", (program, "serve", f"{RUN}/registry.yml"), _url(f"http://{REGISTRY}/v2/"))
 
 
 def programs_of_the_sandbox() -> dict[str, str]:
@@ -184,7 +192,7 @@ def all_parts() -> dict[str, Part]:
             _url(f"{ETCD}/health"),
         ),
         vault_server(programs, vault.FLEETS),
-        Part("registry", (programs["docker-registry"], "serve", f"{RUN}/registry.yml"), _url(f"http://{REGISTRY}/v2/")),
+        registry(),
         Part("containerd", (programs["containerd"], "--config", f"{RUN}/containerd.toml"), containerd_answers),
         api_server(programs, "kube-apiserver", APISERVER_PORT),
         Part(

@@ -105,18 +105,23 @@ def _install_node(root: Path) -> None:
         (root / "usr/local/bin" / program).symlink_to(f"../lib/node_modules/npm/bin/{program}-cli.js")
 
 
-def build(buildah: Run, say: Callable[[str], None]) -> None:
+def build(buildah: Run, say: Callable[[str], None], downloads: Path) -> None:
     """Makes the stand-in in buildah's storage. To be called in a mount namespace of its own: mounts are left there.
 
-    `buildah` runs one buildah command and returns its output.
+    `buildah` runs one buildah command and returns its output. Debian's packages are kept in the folder `downloads`.
     """
     sources = debian_sources()
+    kept = downloads / "debootstrap"
+    kept.mkdir(parents=True, exist_ok=True)
     container = buildah("from", "scratch").strip()
     try:
         root = Path(buildah("mount", container).strip())
         say(f"{NAME} is made here: Debian {SUITE} by debootstrap")
         answer = subprocess.run(
-            ["debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, str(root), sources[0][0]],
+            [
+                *("debootstrap", "--variant=minbase", "--include=ca-certificates", f"--cache-dir={kept}"),
+                *(SUITE, str(root), sources[0][0]),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

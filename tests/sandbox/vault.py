@@ -5,13 +5,14 @@ The fleet has one; each worker of the tests has another for itself (cells.py).
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hvac
 
-from . import cluster, process
+from . import cluster, network, process
 from .addresses import VAULT_PORT
 from .errors import SandboxError
 from .paths import LOGS, RUN, SECRETS, write_secret
@@ -70,6 +71,19 @@ def client(server: Server = FLEETS, token: str | None = None) -> Any:
 def answers(server: Server = FLEETS) -> bool:
     """Whether it answers at all: right after its start it is sealed, and at first not even initialised."""
     return cluster.answers(f"{server.url}/v1/sys/seal-status")
+
+
+def make_store(server: Server = FLEETS) -> None:
+    """A folder in memory for a fresh Vault: raft waits for the disk at each write, which here is for nothing."""
+    server.storage.mkdir(parents=True)
+    network.run("mount", "-t", "tmpfs", "-o", "size=512m,mode=0700", f"agents-{server.name}", str(server.storage))
+
+
+def remove_store(server: Server) -> None:
+    """Nothing happens where there is none."""
+    if server.storage.is_mount():
+        network.run("umount", str(server.storage))
+    shutil.rmtree(server.storage, ignore_errors=True)
 
 
 def initialise(server: Server = FLEETS) -> None:

@@ -168,6 +168,18 @@ def test_a_command_that_fails_shows_its_end(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "image a-b-c.log").read_text().startswith("line 1\n")
 
 
+def test_downloads_are_kept_and_survive_the_cleaning_of_npms_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "DOWNLOADS", tmp_path)
+    mounts = images._kept_downloads()
+    assert [mount.rpartition(":")[2] for mount in mounts] == ["/var/cache/apt/archives", "/root/.npm"]
+    (tmp_path / "npm" / "_cacache" / "content").write_text("a package")
+    (tmp_path / "npm" / "_cacache").unlink()
+    assert images._kept_downloads() == mounts
+    assert (tmp_path / "npm" / "_cacache" / "content").read_text() == "a package"
+
+
 def test_sources_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     listing = (
         "Debian|trixie|http://mirror.example/debian/|main\n"
