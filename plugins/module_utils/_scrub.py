@@ -56,15 +56,19 @@ class Scrubber:
                 texts |= {
                     line for part in value.splitlines() if len(part.strip()) >= 16 for line in spellings(part.strip())
                 }
-        self._pattern = (
-            re.compile("|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True))) if texts else None
-        )
+        self._texts = sorted(texts, key=len, reverse=True)
+        self._pattern: re.Pattern[str] | None = None
 
     def text(self, text: str) -> str:
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        # To compile the pattern takes longer than all the rest of a run with nothing to hide.
+        if not any(one in text for one in self._texts):
+            return text
+        if self._pattern is None:
+            self._pattern = re.compile("|".join(re.escape(one) for one in self._texts))
+        return self._pattern.sub(MASK, text)
 
     def data(self, value: Any) -> Any:
-        if self._pattern is None:
+        if not self._texts:
             return value
         if isinstance(value, str):
             return self.text(value)
