@@ -147,6 +147,11 @@ class _Fetched:
     packages: int
 
 
+def _is_counted(package: str) -> bool:
+    """Not those of Go's own library, which have no host in their names: only the first part compiles them."""
+    return "." in package.partition("/")[0]
+
+
 def _fetch(part: Part, go: str) -> _Fetched:
     """Brings every module that the part's programs import (not all that its go.mod names) into Go's cache."""
     options: tuple[str, ...] = ()
@@ -154,7 +159,7 @@ def _fetch(part: Part, go: str) -> _Fetched:
         options = (f"-modfile={reduce.copies(go, HERE / 'parts' / part.name, part.reductions, _COPIES / part.name)}",)
     words = ("list", *options, *(flag for flag in part.flags if flag.startswith("-tags")), "-deps")
     listed = golang.ask(go, HERE / "parts" / part.name, *words, *part.programs.values())
-    return _Fetched(options, len(listed.splitlines()))
+    return _Fetched(options, sum(map(_is_counted, listed.splitlines())))
 
 
 def _build(part: Part, go: str, folder: Path, fetched: _Fetched, progress: Progress) -> None:
@@ -179,7 +184,7 @@ def _build(part: Part, go: str, folder: Path, fetched: _Fetched, progress: Progr
         assert running.stderr is not None
         for line in running.stderr:
             said.append(line)
-            progress.compiled += 1
+            progress.compiled += _is_counted(line)
         if running.wait():
             raise golang.failed(f"part {part.name} ({', '.join(part.programs)}) was not built", "".join(said))
     for name, package in part.programs.items():
