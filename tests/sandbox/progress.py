@@ -58,7 +58,8 @@ class Progress:
         self._done += self._expected[name]
         if self.compiled > _WHOLE * packages:
             _LAST_TIME.write_text(json.dumps({**_last_time(), name: round(took)}))
-        print(f"sandbox: built part {name} in {took:.0f} s", flush=True)
+        self.compiled = 0
+        print(f"sandbox: built part {name} in {took:.0f} s, {self._state(name, self._built)}", flush=True)
 
     def left(self, name: str) -> float:
         """Seconds until all is built: what was expected, times how much slower than expected it went so far."""
@@ -72,5 +73,8 @@ class Progress:
             found, now = sum(1 for _ in programs.iterdir()), time.monotonic()
             if found > seen or now - said > _QUIET:
                 seen, said = found, now
-                built = f"{self._built + found} of {self._programs} programs"
-                print(f"sandbox: built {built}, {roughly(self.left(name))} to go", flush=True)
+                print(f"sandbox: built {self._state(name, self._built + found)}", flush=True)
+
+    def _state(self, name: str, built: int) -> str:
+        left = f", {roughly(self.left(name))} to go" if built < self._programs else ""
+        return f"{built} of {self._programs} programs{left}"
