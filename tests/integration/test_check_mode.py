@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from hvac.exceptions import InvalidPath
+
 from tests.integration.fleet import KEYS, TESTGATEWAY, Fleet, Run, gateway, pods, vault_admin, versions
 from tests.sandbox.proxy.clients import Through, proxied
 
@@ -92,6 +95,9 @@ def test_provision_tells_what_it_would_make(make_fleet: Make, needs: Callable[..
     )
     assert versions(name) == {}
     client = vault_admin()
-    assert name not in client.secrets.kv.v2.list_secrets("agents", mount_point="kv")["data"]["keys"]
     assert f"agents-{name}" not in client.sys.list_acl_policies()["data"]["keys"]
-    assert f"{name}-role" not in client.auth.approle.list_roles()["data"]["keys"]
+    # One by one: of a Vault without any of them there is no list.
+    with pytest.raises(InvalidPath):
+        client.secrets.kv.v2.read_secret_metadata(f"agents/{name}", mount_point="kv")
+    with pytest.raises(InvalidPath):
+        client.auth.approle.read_role(f"{name}-role")
