@@ -68,7 +68,7 @@ def _way_out(path: str, fields: str) -> str:
     if "may not specify more than 1 handler type" not in fields:
         return ""
     name, _in, namespace = _resource_of(path).partition(" in namespace ")
-    return f"kubectl put a probe of another kind there. kubectl delete {name} -n {namespace}; then run this again."
+    return f"kubectl put a probe of another kind there; kubectl rollout undo {name} -n {namespace} takes it back."
 
 
 def refusal(method: str, path: str, code: int, body: Any) -> AgentError:
