@@ -59,7 +59,7 @@ class Part:
 
 _VAULT = "github.com/hashicorp/vault"
 _DISCOVER = "github.com/hashicorp/go-discover"
-_CLOUDS = "(alicloud|aws|azure|cf|gcp|kerberos|oci)"
+_CLOUDS = "(alicloud|aws|azure|p?cf|gcp|kerberos|oci)"
 #: What Vault's tag `minimal` leaves in of clouds, for features that a single server does not have or nobody here uses.
 _LESS_VAULT = (
     # The clouds in which a raft looks for its other nodes.
@@ -70,7 +70,7 @@ _LESS_VAULT = (
             ("vault/raft.go", r"^.*discoverk8s.*$", ""),
             # The clouds' logins of `vault agent` and `vault proxy`.
             ("command/agentproxyshared/helpers.go", rf'^\t"{_VAULT}/command/agentproxyshared/auth/{_CLOUDS}"$', ""),
-            ("command/agentproxyshared/helpers.go", rf'^\tcase "{_CLOUDS}":\n.*$', ""),
+            ("command/agentproxyshared/helpers.go", rf'^\tcase "{_CLOUDS}":.*\n.*$', ""),
             # Okta's second factor: one package that takes the compiler more than a minute.
             ("vault/login_mfa.go", r'^\t("github.com/okta/.*|"regexp")$', ""),
             (
@@ -185,8 +185,8 @@ def _build(part: Part, go: str, folder: Path, fetched: _Fetched, progress: Progr
         for line in running.stderr:
             said.append(line)
             progress.compiled += _is_counted(line)
-        if running.wait():
-            raise golang.failed(f"part {part.name} ({', '.join(part.programs)}) was not built", "".join(said))
+        if code := running.wait():
+            raise golang.failed(f"part {part.name} was not built", code, "".join(said))
     for name, package in part.programs.items():
         (unfinished / output_name(package)).rename(folder / name)
     unfinished.rmdir()

@@ -50,8 +50,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
 
 
-def failed(what: str, said: str) -> SandboxError:
-    return SandboxError(f"{what}; go ended with:\n{said[-_ERROR_SHOWN:]}")
+def failed(what: str, code: int, said: str) -> SandboxError:
+    """`code` is the exit code, or the signal that ended go as a negative number."""
+    return SandboxError(f"{what}; go ended with {code}:\n{said[-_ERROR_SHOWN:]}")
 
 
 def ask(go: str, folder: Path, *words: str) -> str:
@@ -60,7 +61,7 @@ def ask(go: str, folder: Path, *words: str) -> str:
         [go, *words], cwd=folder, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     if answer.returncode:
-        raise failed(f"go {words[0]} failed in {folder}", answer.stderr or answer.stdout)
+        raise failed(f"go {words[0]} failed in {folder}", answer.returncode, answer.stderr or answer.stdout)
     return answer.stdout
 
 

@@ -99,7 +99,7 @@ def test_what_go_says_is_shown_when_it_fails(tmp_path: Path) -> None:
     go = tmp_path / "go"
     go.write_text("#!/bin/sh\necho no such module >&2\nexit 1\n")
     go.chmod(0o755)
-    with pytest.raises(SandboxError, match=r"go list failed in \S+; go ended with:\nno such module"):
+    with pytest.raises(SandboxError, match=r"go list failed in \S+; go ended with 1:\nno such module"):
         golang.ask(str(go), tmp_path, "list")
 
 
