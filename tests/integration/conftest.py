@@ -15,6 +15,29 @@ from tests.sandbox import kwok
 from tests.sandbox.existing import Existing, from_environment, require_marker
 from tests.sandbox.proxy.clients import Through, proxied
 
+#: The longest files, which begin first: the end of a run is as long as what begins last. What a full run says of its
+#: slowest tests tells whether this is still so.
+LONGEST_FIRST = (
+    "test_kills",
+    "test_rotate_kills",
+    "test_awx",
+    "test_rotate_vault",
+    "test_faults",
+    "test_rotate_access_faults",
+    "test_rotate_edits",
+    "test_rotate_faults",
+    "test_fleet",
+    "test_rotate_refused",
+    "test_real_image",
+    "test_lock",
+    "test_failures",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
