@@ -33,10 +33,11 @@ def answers(url: str, seconds: float = 2.0) -> bool:
 
 def _open(url: str, seconds: float) -> Any:
     # No proxy of the environment's: these are loopback and our bridge.
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_context())
-    )
-    return opener.open(url, timeout=seconds)
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    # The registry is asked before there are certificates.
+    if url.startswith("https://"):
+        handlers.append(urllib.request.HTTPSHandler(context=_context()))
+    return urllib.request.build_opener(*handlers).open(url, timeout=seconds)
 
 
 def get(path: str) -> dict[str, Any] | None:
