@@ -16,8 +16,9 @@ _MANAGER = re.compile(r'conflict with "([^"]+)"')
 _HANDSHAKE = re.compile(r"Handshake status ([0-9]{3})")
 RETRYABLE = frozenset((408, 429, 500, 502, 503, 504))
 #: For so many seconds after a connection broke, an API server may be one that has just started: it answers before it
-#: has loaded the roles and service accounts, and refuses what it will allow a moment later.
-SETTLING_SECONDS = 10.0
+#: has loaded the roles and service accounts, and refuses what it will allow a moment later. Longer than the longest
+#: pause between two attempts, in which it may have come up.
+SETTLING_SECONDS = 25.0
 
 
 def status_of(body: Any) -> dict[str, Any]:

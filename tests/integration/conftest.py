@@ -31,6 +31,12 @@ LONGEST_FIRST = (
     "test_real_image",
     "test_lock",
     "test_failures",
+    "test_probes",
+    "test_status_secrets",
+    "test_rotate_secrets",
+    "test_rotate_lock",
+    "test_forked",
+    "test_bad_input",
 )
 
 

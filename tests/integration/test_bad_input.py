@@ -246,7 +246,7 @@ def test_an_object_that_is_not_ours_stops_the_run_before_any_write(make_fleet: M
     # One by one through the module, which looks by name; the plan below looks by label.
     task = {
         "digitalsys.agents.agent_rollout": {
-            **_agent(), "name": "{{ item }}", "take_ownership": True,
+            **_agent(), "namespace": NAMESPACE, "name": "{{ item }}", "take_ownership": True,
             "cluster_uid": "{{ lookup('ansible.builtin.env', 'AGENTS_SANDBOX_CLUSTER_UID') }}",
         },
         "loop": list(names.values()),

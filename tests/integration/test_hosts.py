@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.fleet import Fleet, Run, gateway
+from tests.integration.fleet import NAMESPACE, Fleet, Run, gateway
 from tests.integration.renewing import access, lock_out
 
 Make = Callable[..., Fleet]
@@ -54,7 +54,11 @@ def _play(fleet: Fleet, task: dict[str, Any], *words: str, env: dict[str, str] |
 
 def _look(**options: Any) -> dict[str, Any]:
     uid = os.environ["AGENTS_SANDBOX_CLUSTER_UID"]
-    return {"digitalsys.agents.agent_info": {"names": ["{{ inventory_hostname }}"], "cluster_uid": uid, **options}}
+    return {
+        "digitalsys.agents.agent_info": {
+            "names": ["{{ inventory_hostname }}"], "namespace": NAMESPACE, "cluster_uid": uid, **options,
+        }
+    }  # fmt: skip
 
 
 def _rollout() -> dict[str, Any]:
@@ -78,7 +82,7 @@ def test_the_environment_of_a_play_is_obeyed(make_fleet: Make, tmp_path: Path, c
 
 def test_defaults_of_the_action_group_are_obeyed(make_fleet: Make) -> None:
     fleet = make_fleet("casa-padrao", provide=False)
-    task = {"digitalsys.agents.agent_info": {"names": ["casa-padrao"]}}
+    task = {"digitalsys.agents.agent_info": {"names": ["casa-padrao"], "namespace": NAMESPACE}}
     defaults = {"group/digitalsys.agents.agents": {"cluster_uid": os.environ["AGENTS_SANDBOX_CLUSTER_UID"]}}
     _play(fleet, task).failed("the inventory does not say which cluster is meant")
     _play(fleet, task, module_defaults=defaults).ok()

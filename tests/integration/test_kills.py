@@ -43,6 +43,8 @@ from tests.sandbox.paths import CHECKOUT
 Make = Callable[..., Fleet]
 SEED = int(os.environ.get("AGENTS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 MOMENTS = 10
+#: Of a recorded run: it was slower than those that follow where it had to share the machine with more.
+LATEST = 0.5
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def test_killed_after_each_write_and_at_ten_moments(
     chance = random.Random(SEED)
     for number in range(MOMENTS):
         scenario = ("first", "update")[number % 2]
-        seconds = round(chance.uniform(0.5, 0.8 * records[scenario].seconds), 3)
+        seconds = round(chance.uniform(0.5, LATEST * records[scenario].seconds), 3)
         kills.append(Rolled(scenario, f"{scenario}: after {seconds} s (AGENTS_TEST_SEED={SEED})", seconds))
     print(f"{len(kills)} kills, AGENTS_TEST_SEED={SEED}")
     begun = time.monotonic()

@@ -111,6 +111,7 @@ def may_exec(needs: Callable[..., None]) -> Iterator[None]:
     needs("admin", "kubelet")
     role = yaml.safe_load((CHECKOUT / "docs/permissions/operator-exec.yaml").read_text())
     name = role["metadata"]["name"]
+    role["metadata"]["namespace"] = NAMESPACE
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
