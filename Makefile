@@ -26,7 +26,7 @@ venv-newest: venv ## .venv/newest with the newest ansible-core, where a Python f
 	@$(PYTHON) -m tests.gates.venv --newest || [ $$? = 77 ]
 
 .PHONY: sandbox sandbox-down sandbox-status sandbox-env
-sandbox: venv ## Kubernetes, Vault, External Secrets and a registry on this machine (cold: half an hour)
+sandbox: venv ## Kubernetes, Vault, External Secrets and a registry on this machine (cold: 15 to 20 minutes)
 	@$(SANDBOX) up
 
 sandbox-down: venv ## take it down; only the cache stays
