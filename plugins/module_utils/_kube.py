@@ -20,6 +20,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._errors import A
 from ansible_collections.digitalsys.agents.plugins.module_utils._http import FAULTS, patience
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube_config import access, impersonation
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube_errors import (
+    REFUSED_BY_RIGHTS,
     is_retryable,
     refusal,
     refused_handshake,
@@ -44,12 +45,21 @@ class Kube:
         context.secrets.add(self._access.authorization().partition(" ")[2])
         self._progress = context.progress
         self._broken = -math.inf
+        #: Whether the server has said that this identity has the rights that the operation needs.
+        self.allowed = False
         self.host = self._access.host
         self.retries = 0
 
     def broke(self) -> None:
         """A connection to the server broke just now: here, or in the hands of whoever follows a watch."""
         self._broken = time.monotonic()
+
+    def _restarted(self, code: int, words: str) -> None:
+        """Rights that were there a moment ago are most likely not yet loaded: a connection that broke while nobody used
+        it is made anew without a word. Once only: rights that are really gone are told as that."""
+        if self.allowed and code == 403 and REFUSED_BY_RIGHTS.search(words):
+            self.allowed = False
+            self.broke()
 
     def _send(
         self,
@@ -100,8 +110,10 @@ class Kube:
             else:
                 if 200 <= answer.status < 300:
                     return json.loads(answer.data) if answer.data else {}
+                status = status_of(answer.data)
+                self._restarted(answer.status, status.get("message", ""))
                 since = time.monotonic() - self._broken
-                if not (retry and is_retryable(answer.status, status_of(answer.data), since)):
+                if not (retry and is_retryable(answer.status, status, since)):
                     raise refusal(method, path, answer.status, answer.data)
                 problem = f"HTTP {answer.status}"
                 budget.asked_pause = _retry_after(answer)

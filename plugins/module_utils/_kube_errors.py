@@ -19,6 +19,8 @@ RETRYABLE = frozenset((408, 429, 500, 502, 503, 504))
 #: has loaded the roles and service accounts, and refuses what it will allow a moment later. Longer than the longest
 #: pause between two attempts, in which it may have come up.
 SETTLING_SECONDS = 25.0
+#: In the words of a 403 that comes from roles, and not from an admission policy.
+REFUSED_BY_RIGHTS = re.compile(r"is forbidden: User .* cannot \w+ resource")
 
 
 def status_of(body: Any) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def require_permissions(
             f"docs/permissions/{identity}.yaml is the Role that it needs there: bind it, then run again.",
             {"missing": missing},
         )
+    kube.allowed = True
 
 
 def require_vault_permissions(vault: Vault, wanted: Mapping[str, tuple[str, ...]], what: str) -> None:

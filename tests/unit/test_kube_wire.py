@@ -86,6 +86,31 @@ def test_who_asks_is_in_the_headers_and_kept_secret(server: Server) -> None:
     assert "t0ken" in secrets
 
 
+BY_RIGHTS = {"kind": "Status", "message": 'pods is forbidden: User "x" cannot list resource "pods" in API group ""'}
+BY_POLICY = {"kind": "Status", "message": 'pods "a" is forbidden: ValidatingAdmissionPolicy "p" denied request: no'}
+
+
+def test_rights_that_were_there_a_moment_ago_are_asked_for_again(server: Server) -> None:
+    """As of an API server that restarted while nothing was asked of it."""
+    kube = client(server)
+    kube.allowed = True
+    server.turns = [(403, {}, BY_RIGHTS), (403, {}, BY_RIGHTS), (200, {}, {"ok": True})]
+    assert kube.request("GET", "/version") == {"ok": True}
+
+
+@pytest.mark.parametrize(("allowed", "body"), [(True, BY_POLICY), (False, BY_RIGHTS)])
+def test_what_a_policy_refuses_or_was_never_allowed_is_refused_at_once(
+    server: Server, allowed: bool, body: dict[str, Any]
+) -> None:
+    kube = client(server)
+    kube.allowed = allowed
+    server.turns = [(403, {}, body)]
+    with pytest.raises(AgentError) as caught:
+        kube.request("GET", "/version")
+    assert caught.value.kind == "forbidden"
+    assert len(server.asked) == 1
+
+
 def test_pages_are_read_to_the_last(server: Server) -> None:
     def page(name: str, **more: str) -> tuple[int, dict[str, str], Any]:
         return 200, {}, {"items": [{"metadata": {"name": name}}], "metadata": {"resourceVersion": "7", **more}}
