@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,47 +17,26 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._context import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._http import Http, NoAnswer, basic, parsed
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
+from tests.unit.listening import Answer, Server
 
 TIMEOUT = (1.0, 2.0)
 
 
-class Server(ThreadingHTTPServer):
-    """Notes what it is asked: (method, path, headers, body). A path /to/X is redirected to X."""
+class Redirecting(Server):
+    """A path /to/X is redirected to X."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.asked.append((self.command, self.path, dict(self.headers.items()), body))
-        redirected = self.path.startswith("/to/")
-        self.send_response(307 if redirected else 503 if self.path == "/busy" else 200)
-        if redirected:
-            self.send_header("Location", self.path.removeprefix("/to"))
-        said = b"" if self.command == "HEAD" else json.dumps({"initialized": True, "auth": {}}).encode()
-        self.send_header("Content-Length", str(len(said)))
-        self.end_headers()
-        self.wfile.write(said)
-
-    do_GET = do_HEAD = do_POST = do_PATCH = do_LIST = answer
-
-    def log_message(self, *_words: object) -> None:
-        pass
+    def answer(self, method: str, path: str) -> Answer:
+        said = b"" if method == "HEAD" else json.dumps({"initialized": True, "auth": {}}).encode()
+        if path.startswith("/to/"):
+            return Answer(307, {"Location": path.removeprefix("/to")}, said)
+        return Answer(503 if path == "/busy" else 200, {}, said)
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as running:
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+    running = Redirecting()
+    with running.listening():
         yield running
-        running.shutdown()
 
 
 def test_a_redirect_is_followed_with_method_body_and_token(server: Server) -> None:

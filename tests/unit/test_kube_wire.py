@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -18,63 +16,43 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._context import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._resources import CONFIG_MAP, DEPLOYMENT
+from tests.unit.listening import Answer, Server
 
 FORBIDDEN = {"kind": "Status", "message": 'deployments.apps is forbidden: User "x" cannot'}
 
 
-class Server(ThreadingHTTPServer):
+class Scripted(Server):
     """Gives the answers of `turns`, (status, headers, body), one after the other; the last one for ever."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__()
         self.turns: list[tuple[int, dict[str, str], Any]] = [(200, {}, {"ok": True})]
-        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
 
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.asked.append((self.command, self.path, dict(self.headers.items()), body))
-        turns = self.server.turns
-        status, headers, said = turns.pop(0) if len(turns) > 1 else turns[0]
-        if status == 0:  # the connection breaks
-            self.close_connection = True
-            return
-        content = said if isinstance(said, bytes) else json.dumps(said).encode()
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
-
-    def log_message(self, *_words: object) -> None:
-        pass
+    def answer(self, method: str, path: str) -> Answer | None:
+        """A status of 0: the connection breaks."""
+        status, headers, said = self.turns.pop(0) if len(self.turns) > 1 else self.turns[0]
+        body = said if isinstance(said, bytes) else json.dumps(said).encode()
+        return Answer(status, headers, body) if status else None
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
     monkeypatch.setattr(_retry.time, "sleep", lambda _seconds: None)
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    with Server() as running:
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+    running = Scripted()
+    with running.listening():
         yield running
-        running.shutdown()
 
 
-def client(server: Server, lines: list[str] | None = None, secrets: set[str] | None = None, **more: str) -> Kube:
-    environ = {"K8S_AUTH_HOST": f"http://127.0.0.1:{server.server_address[1]}/", "K8S_AUTH_API_KEY": "t0ken", **more}
+def client(server: Scripted, lines: list[str] | None = None, secrets: set[str] | None = None, **more: str) -> Kube:
+    environ = {"K8S_AUTH_HOST": f"{server.url}/", "K8S_AUTH_API_KEY": "t0ken", **more}
     said, kept = lines if lines is not None else [], secrets if secrets is not None else set()
     return Kube({"allow_insecure": True}, Context(environ, "/tmp", progress=said.append, secrets=kept))
 
 
-def test_who_asks_is_in_the_headers_and_kept_secret(server: Server) -> None:
+def test_who_asks_is_in_the_headers_and_kept_secret(server: Scripted) -> None:
     secrets: set[str] = set()
     kube = client(server, None, secrets, K8S_AUTH_IMPERSONATE_USER="alice", K8S_AUTH_IMPERSONATE_GROUPS="a,b")
     assert kube.request("GET", "/version") == {"ok": True}
@@ -90,7 +68,7 @@ BY_RIGHTS = {"kind": "Status", "message": 'pods is forbidden: User "x" cannot li
 BY_POLICY = {"kind": "Status", "message": 'pods "a" is forbidden: ValidatingAdmissionPolicy "p" denied request: no'}
 
 
-def test_rights_that_were_there_a_moment_ago_are_asked_for_again(server: Server) -> None:
+def test_rights_that_were_there_a_moment_ago_are_asked_for_again(server: Scripted) -> None:
     """As of an API server that restarted while nothing was asked of it."""
     kube = client(server)
     kube.allowed = True
@@ -100,7 +78,7 @@ def test_rights_that_were_there_a_moment_ago_are_asked_for_again(server: Server)
 
 @pytest.mark.parametrize(("allowed", "body"), [(True, BY_POLICY), (False, BY_RIGHTS)])
 def test_what_a_policy_refuses_or_was_never_allowed_is_refused_at_once(
-    server: Server, allowed: bool, body: dict[str, Any]
+    server: Scripted, allowed: bool, body: dict[str, Any]
 ) -> None:
     kube = client(server)
     kube.allowed = allowed
@@ -111,7 +89,7 @@ def test_what_a_policy_refuses_or_was_never_allowed_is_refused_at_once(
     assert len(server.asked) == 1
 
 
-def test_pages_are_read_to_the_last(server: Server) -> None:
+def test_pages_are_read_to_the_last(server: Scripted) -> None:
     def page(name: str, **more: str) -> tuple[int, dict[str, str], Any]:
         return 200, {}, {"items": [{"metadata": {"name": name}}], "metadata": {"resourceVersion": "7", **more}}
 
@@ -123,7 +101,7 @@ def test_pages_are_read_to_the_last(server: Server) -> None:
     assert [asked[1] for asked in server.asked] == [path, f"{path}&continue=n/e%20xt%3D"]
 
 
-def test_writes_carry_their_kind_of_body(server: Server) -> None:
+def test_writes_carry_their_kind_of_body(server: Scripted) -> None:
     kube, body = (
         client(server),
         {"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "bots"}, "data": {"ä": "ü"}},
@@ -145,7 +123,7 @@ def test_writes_carry_their_kind_of_body(server: Server) -> None:
 
 
 @pytest.mark.parametrize("fault", [(503, {}, b"busy"), (429, {"Retry-After": "1"}, {}), (0, {}, b"")])
-def test_a_fault_is_told_once_and_tried_again(server: Server, fault: tuple[int, dict[str, str], Any]) -> None:
+def test_a_fault_is_told_once_and_tried_again(server: Scripted, fault: tuple[int, dict[str, str], Any]) -> None:
     lines: list[str] = []
     server.turns = [fault, fault, (200, {}, {"ok": True})]
     kube = client(server, lines)
@@ -155,7 +133,7 @@ def test_a_fault_is_told_once_and_tried_again(server: Server, fault: tuple[int, 
     assert "did not take a request" in lines[0]
 
 
-def test_a_create_is_never_sent_twice(server: Server) -> None:
+def test_a_create_is_never_sent_twice(server: Scripted) -> None:
     server.turns = [(0, {}, b"")]
     with pytest.raises(AgentError, match="did not answer POST") as caught:
         client(server).create(CONFIG_MAP, {"metadata": {"name": "x", "namespace": "bots"}})
@@ -168,7 +146,7 @@ def test_a_create_is_never_sent_twice(server: Server) -> None:
     [(403, FORBIDDEN, "forbidden"), (401, {}, "unauthorized"), (404, b"404 page not found", "not_found"),
      (409, {"message": "exists"}, "conflict"), (422, {"message": "bad"}, "invalid"), (302, b"", "conflict")],
 )  # fmt: skip
-def test_a_refusal_is_ours_at_once(server: Server, status: int, body: Any, kind: str) -> None:
+def test_a_refusal_is_ours_at_once(server: Scripted, status: int, body: Any, kind: str) -> None:
     server.turns = [(status, {"Location": "/elsewhere"}, body)]
     with pytest.raises(AgentError) as caught:
         client(server).request("GET", "/apis/apps/v1/namespaces/bots/deployments/x")
@@ -176,12 +154,12 @@ def test_a_refusal_is_ours_at_once(server: Server, status: int, body: Any, kind:
     assert len(server.asked) == 1
 
 
-def test_just_after_a_broken_connection_a_refusal_is_tried_again(server: Server) -> None:
+def test_just_after_a_broken_connection_a_refusal_is_tried_again(server: Scripted) -> None:
     server.turns = [(0, {}, b""), (403, {}, FORBIDDEN), (200, {}, {"ok": True})]
     assert client(server).request("GET", "/version") == {"ok": True}
 
 
-def test_a_watch_gives_events_until_it_ends_and_a_refused_one_says_so(server: Server) -> None:
+def test_a_watch_gives_events_until_it_ends_and_a_refused_one_says_so(server: Scripted) -> None:
     events = [{"type": "ADDED", "object": {"n": 1}}, {"type": "BOOKMARK", "object": {"n": 2}}]
     server.turns = [(200, {}, b"\n".join(json.dumps(one).encode() for one in events) + b"\n\n")]
     kube = client(server)
@@ -204,7 +182,7 @@ def test_a_watch_gives_events_until_it_ends_and_a_refused_one_says_so(server: Se
         ((0, {}, b""), ""),
     ],
 )
-def test_a_log_is_text_or_nothing(server: Server, turn: tuple[int, dict[str, str], Any], text: str) -> None:
+def test_a_log_is_text_or_nothing(server: Scripted, turn: tuple[int, dict[str, str], Any], text: str) -> None:
     server.turns = [turn]
     assert client(server).log("bots", "pod", "openclaw", previous=True, lines=20) == text
     assert server.asked[0][1] == "/api/v1/namespaces/bots/pods/pod/log?container=openclaw&tailLines=20&previous=true"
