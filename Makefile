@@ -63,8 +63,7 @@ integration: sandbox ## pytest tests/integration, on the sandbox
 	@environment="$$($(SANDBOX) env)"; eval "$$environment"; python -m pytest -v tests/integration $(ARGS) </dev/null
 
 molecule: sandbox ## the molecule scenarios, on the sandbox
-	@environment="$$($(SANDBOX) env)"; eval "$$environment"; \
-	molecule reset --all --no-report >/dev/null 2>&1; molecule test --all </dev/null
+	@environment="$$($(SANDBOX) env)"; eval "$$environment"; python -m tests.gates.molecule </dev/null
 
 test: venv ## everything: check, unit, molecule and integration; the sandbox is left as it was found
 	@$(BIN)/python -m tests.gates.everything $(ARGS)

@@ -181,7 +181,7 @@ class Lock:
                 if self._take(live, taken_from=holder):
                     return
                 continue
-            if waited > dead_after / 5 + 1 and not told:
+            if waited > Times(dead_after).renew + 1 and not told:
                 told = True
                 self._context.progress(
                     f"{self._agent}: locked by {shown_holder(holder)}, whose lock does not move; waiting "

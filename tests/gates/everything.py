@@ -17,8 +17,6 @@ from collections.abc import Mapping, Sequence
 from tests.sandbox import environment as sandbox_environment
 from tests.sandbox.paths import CHECKOUT
 
-from .gate import BIN
-
 #: Workers; how many of them have a test at a time is for the load to say (tests/integration/load.py). A file's tests
 #: stay together, since they share fixtures. In the order given: the quick ones fill up the end.
 SIDE_BY_SIDE = (f"--numprocesses={3 * (os.cpu_count() or 1)}", "--dist=loadfile", "--no-loadscope-reorder")
@@ -100,9 +98,7 @@ def main() -> int:
         if up == 0:
             env |= sandbox_environment.read()
             folders.insert(0, "tests/integration")
-            # A run that was killed leaves its notes: the next one would take its agents for prepared.
-            words = f"{BIN}/molecule reset --all --no-report >/dev/null 2>&1; exec {BIN}/molecule test --all"
-            beside.append(Beside("molecule", "sh", "-c", words, env=env))
+            beside.append(Beside("molecule", sys.executable, "-m", "tests.gates.molecule", env=env))
         code = pytest(folders, env, beside)
     finally:
         for step in beside:

@@ -1,6 +1,6 @@
 """Where this process's tests are at home: in a cell of the sandbox, or in the cluster and Vault that are given.
 
-Read at import, since tests have names and addresses in constants; the cell itself is started by the fixture `home`.
+Read at import, since tests have names and addresses in constants; the cell itself is started by the fixture `sandbox`.
 """
 
 from __future__ import annotations
