@@ -84,15 +84,21 @@ def _beside(part: parts.Part) -> Iterator[parts.Part]:
 
 @contextmanager
 def another_api_server() -> Iterator[tuple[parts.Part, str]]:
-    """(part, address) of one at the sandbox's etcd, which can be restarted under nobody else: `again`."""
+    """(part, address) of one at the sandbox's etcd, which can be killed under nobody else: `killed`."""
     part, address = _cell().api_server()
     with _beside(part):
         yield part, address
 
 
-def again(part: parts.Part) -> None:
-    """Stops and starts a part of a test's own; returns when it is ready again."""
-    _stop(part)
+@contextmanager
+def killed(part: parts.Part) -> Iterator[None]:
+    """A part of a test's own is dead inside, and ready again afterwards.
+
+    At once: a server that is asked to stop goes on answering for a while.
+    """
+    if running := process.find(part.name):
+        process.stop(running, grace=0)
+    yield
     parts.start(part)
 
 
