@@ -66,7 +66,8 @@ def _log(kube: Kube, agent: Home, pod: Object, exits: list[Any]) -> list[str]:
     text = ""
     if container == _names.CONTAINER:
         text = next((one.log for one in reversed(exits) if one.pod == pod["metadata"]["name"] and one.log), "")
-    for previous in (False, True):
+    # A container begun anew has no words yet, and may have spoken its last when the one before it is asked for.
+    for previous in (False, True, False):
         if not text.strip():
             text = kube.log(agent.namespace, pod["metadata"]["name"], container, previous=previous, lines=_LOG_LINES)
     return [line for line in text.splitlines() if line.strip()][-_LOG_LINES:]

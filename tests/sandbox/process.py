@@ -89,12 +89,25 @@ def start(name: str, command: Sequence[str | Path], environment: dict[str, str] 
             cwd="/",
             start_new_session=True,
         )
+    _wait_for_mark(child)
     ticks = start_time(child.pid)
     # A part that ended at once has no start time; 0 fits no process, so that it counts as dead.
     process = Process(name, child.pid, ticks or 0, time.monotonic_ns())
     (PROCESSES / f"{name}.json").write_text(json.dumps(asdict(process)))
     _children[child.pid] = child
     return process
+
+
+def _wait_for_mark(child: subprocess.Popen[bytes]) -> None:
+    """Until the kernel shows the environment of a process that has just begun, a moment after Popen returns. Without it
+    `marked` would overlook the process.
+    """
+    end = time.monotonic() + 5.0
+    while child.poll() is None and time.monotonic() < end:
+        with suppress(OSError):
+            if f"{MARK}=".encode() in Path("/proc", str(child.pid), "environ").read_bytes():
+                return
+        time.sleep(0.001)
 
 
 #: Kept so that a part which dies early is reaped, and its exit code known.
