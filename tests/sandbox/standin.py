@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 NAME = "docker.io/library/node:22-bookworm"
+#: Its mark, which images built on it keep: base/ci/push sends none of them to a registry elsewhere.
+MADE_OF = "io.digitalsys.stand-in"
 NODE = "22.23.3"
 #: The line of npm that Node 22 ships.
 NPM = "10.9.9"
@@ -46,18 +48,9 @@ def debian_sources() -> list[tuple[str, str, str]]:
 
     A machine of another Debian release gives its mirrors; a machine that is no Debian has none: SystemExit.
     """
-    listing = subprocess.run(
-        [
-            "apt-get",
-            "indextargets",
-            "--format",
-            "$(LABEL)|$(CODENAME)|$(REPO_URI)|$(COMPONENT)",
-            "Created-By: Packages",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    form = "$(LABEL)|$(CODENAME)|$(REPO_URI)|$(COMPONENT)"
+    command = ["apt-get", "indextargets", "--format", form, "Created-By: Packages"]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     sources: dict[str, str] = {}
     for line in listing.splitlines():
         label, codename, uri, component = line.split("|")
@@ -72,6 +65,14 @@ def debian_sources() -> list[tuple[str, str, str]]:
         raise SystemExit("sandbox: apt knows no Debian archive here (apt-get update missing, or no Debian machine)")
     order = [SUITE, f"{SUITE}-updates", f"{SUITE}-security"]
     return [(sources[suite], suite, "main") for suite in order if suite in sources]
+
+
+def is_possible() -> bool:
+    """Whether this machine's apt knows a Debian archive to make it from."""
+    try:
+        return bool(debian_sources())
+    except (SystemExit, subprocess.CalledProcessError, FileNotFoundError):
+        return False
 
 
 def _npm_package(name: str, folder: Path) -> Path:
@@ -134,10 +135,10 @@ def build(buildah: Run, say: Callable[[str], None], downloads: Path) -> None:
             left.unlink()
         say(f"{NAME} is made here: Node {NODE}, npm {NPM}")
         _install_node(root)
-        settings = ["--env", f"NODE_VERSION={NODE}", "--cmd", "node", "--label", f"made-of={made_of()}"]
+        settings = ["--env", f"NODE_VERSION={NODE}", "--cmd", "node", "--label", f"{MADE_OF}={made_of()}"]
         if ca := machine_ca():
             shutil.copyfile(ca, root / CA_IN_IMAGE.lstrip("/"))
-            settings += ["--env", f"NODE_EXTRA_CA_CERTS={CA_IN_IMAGE}"]
+            settings += ["--env", f"NODE_EXTRA_CA_CERTS={CA_IN_IMAGE}", "--env", f"PIP_CERT={CA_IN_IMAGE}"]
         buildah("config", *settings, container)
         buildah("umount", container)
         buildah("commit", "--quiet", container, NAME)
@@ -152,4 +153,4 @@ def is_built(buildah: Run) -> bool:
     except subprocess.CalledProcessError:
         return False
     labels = inspected["OCIv1"]["config"].get("Labels") or {}
-    return labels.get("made-of") == made_of()
+    return labels.get(MADE_OF) == made_of()

@@ -106,6 +106,14 @@ def test_key_follows_files_names_and_arguments(image: images.Image) -> None:
     assert len(set(keys)) == len(keys)
 
 
+def test_the_pipeline_that_builds_an_image_is_no_part_of_it(image: images.Image) -> None:
+    before = image.key()
+    (image.context / "smoke").write_text("#!/bin/sh\n")
+    (image.context / "ci").mkdir()
+    (image.context / "ci" / "push").write_text("#!/bin/sh\n")
+    assert image.key() == before
+
+
 def test_key_follows_the_base(image: images.Image, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NODE_EXTRA_CA_CERTS", raising=False)
     without = image.key()
@@ -155,29 +163,27 @@ def test_a_registry_that_refuses_is_an_error(registry: Registry, image: images.I
 
 @pytest.mark.usefixtures("no_build")
 def test_an_image_that_is_missing_is_built(registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(images, "STORE", tmp_path / "store")
+    monkeypatch.setattr(images.buildah, "STORE", tmp_path / "store")
     with pytest.raises(AssertionError, match="unshare"):
         images.ensure(registry.address)
 
 
 def test_a_command_that_fails_shows_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "STORE", tmp_path)
+    monkeypatch.setattr(images.buildah, "STORE", tmp_path)
     with pytest.raises(SystemExit, match=r"line 40\n$") as failed:
         images._run(["sh", "-c", 'seq -f "line %g" 40; exit 3'], "image a/b:c")
     assert "line 9\n" not in str(failed.value)
     assert (tmp_path / "image a-b-c.log").read_text().startswith("line 1\n")
 
 
-def test_downloads_are_kept_and_survive_the_cleaning_of_npms_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(images, "DOWNLOADS", tmp_path)
-    mounts = images._kept_downloads()
-    assert [mount.rpartition(":")[2] for mount in mounts] == ["/var/cache/apt/archives", "/root/.npm"]
-    (tmp_path / "npm" / "_cacache" / "content").write_text("a package")
-    (tmp_path / "npm" / "_cacache").unlink()
-    assert images._kept_downloads() == mounts
-    assert (tmp_path / "npm" / "_cacache" / "content").read_text() == "a package"
+def test_downloads_are_kept_beside_the_images_and_not_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images.buildah, "DOWNLOADS", tmp_path / "downloads")
+    assert images.buildah.network()["TMPDIR"] == str(tmp_path / "downloads")
+    for image in images.IMAGES:
+        steps = (image.context / "Dockerfile").read_text().split("\nRUN ")[1:]
+        fetching = [step for step in steps if "apt-get install" in step or "npm ci" in step]
+        assert fetching
+        assert all(step.startswith("--mount=type=cache,target=") for step in fetching)
 
 
 def test_sources_are_those_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
