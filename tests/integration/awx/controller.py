@@ -11,11 +11,13 @@ import copy
 import threading
 from dataclasses import dataclass, field
 
+from .jobs import JOBS, Jobs
 from .kinds import KINDS, Kind
 from .rules import ENCRYPTED, Item, Refused, shown_survey, validate_credential_type, validate_survey
 
 API = "/api/v2/"
 APPROVALS = "workflow_approval_templates"
+PAGING = ("page_size", "order_by")
 BEARER_TOKEN_TYPE = "OpenShift or Kubernetes API Bearer Token"
 
 
@@ -41,6 +43,7 @@ class Controller:
     links: dict[tuple[str, int, str], list[int]] = field(default_factory=dict)
     surveys: dict[tuple[str, int], Item] = field(default_factory=dict)
     fetched: set[int] = field(default_factory=set)
+    jobs: Jobs = field(default_factory=Jobs)
     last_id: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -174,6 +177,7 @@ class Controller:
 
     def find(self, name: str, query: list[tuple[str, str]]) -> list[Item]:
         found = []
+        query = [(key, value) for key, value in query if key not in PAGING]
         for number, item in self.list_of(name).items():
             home = name if name in KINDS else next(kind for kind in KINDS if number in self.items[kind])
             either = [matches(item, key[len("or__") :], value) for key, value in query if key.startswith("or__")]
@@ -182,8 +186,8 @@ class Controller:
                 found.append(self.shown(home, item))
         return found
 
-    def answer(self, method: str, path: str, query: list[tuple[str, str]], sent: Item) -> tuple[int, Item]:
-        """Status and body for one request. Raises Refused."""
+    def answer(self, method: str, path: str, query: list[tuple[str, str]], sent: Item) -> tuple[int, Item | str]:
+        """Status and body for one request; a body that is no object is plain text. Raises Refused."""
         parts = [part for part in path.removeprefix(API).split("/") if part]
         name = parts[0]
         if len(parts) == 1:
@@ -194,6 +198,8 @@ class Controller:
                 return 201, self.shown(name, self.create(name, sent))
             raise Refused(405, {"detail": "Method not allowed."})
         number = int(parts[1])
+        if name in JOBS:
+            return self.jobs.answer(method, name, number, parts[2:], dict(query))
         if name == "project_updates":
             return 200, self.fetch(number)
         item = self.get(name, number)
@@ -217,6 +223,9 @@ class Controller:
             elif method == "DELETE":
                 self.surveys.pop((name, number), None)
             return 200, shown_survey(self.surveys.get((name, number), {})) if method == "GET" else {}
+        if part == "launch" and kind.survey:
+            survey = self.surveys.get((name, number), {})
+            return self.jobs.launch(item, survey, sent) if method == "POST" else (200, self.jobs.asks(item, survey))
         if part in kind.links:
             if method == "POST":
                 self.associate(name, number, part, sent)
