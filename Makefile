@@ -7,9 +7,13 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 BIN := .venv/bin
 SANDBOX := $(BIN)/python -m tests.sandbox
-GATES := ruff mypy unit newest lint changelog docs sanity package importer ee
+GATES := ruff mypy unit newest lint workflows docker shell changelog docs sanity package importer ee
 # Another name than roberval: make demo AGENT=clovis
 AGENT ?= roberval
+# Where images are pushed: make image-push REGISTRY=registry.example.com/team
+REGISTRY ?= 127.0.0.1:15000/digitalsys
+# The base of `make image`: the sandbox's stand-in, or with BASE=registry the real one
+BASE ?= sandbox
 # More words for pytest: make integration ARGS='-k restart -x'
 ARGS ?=
 
@@ -55,7 +59,7 @@ check: venv ## all gates, offline: style, types, unit tests, documentation, sani
 $(addprefix check-,$(GATES)): check-%: venv
 	@$(BIN)/python -m tests.gates $*
 
-.PHONY: unit integration molecule test test-crash bench
+.PHONY: unit integration molecule test test-crash test-images bench
 unit: venv ## pytest tests/unit
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
@@ -71,8 +75,21 @@ test: venv ## everything: check, unit, molecule and integration; the sandbox is 
 test-crash: sandbox ## every kill and every lost answer, on both sides of each write; about an hour
 	@environment="$$($(SANDBOX) env)"; eval "$$environment"; AGENTS_TEST_FULL=1 python -m pytest -v -s tests/integration/test_{kills,faults,lock,rotate_kills,rotate_lock,rotate_access_faults}.py $(ARGS) </dev/null
 
+test-images: sandbox ## the real image: built twice and compared, booted, listed, pushed; a quarter of an hour
+	@$(BIN)/python -m pytest -v -p no:cacheprovider tests/images $(ARGS) </dev/null
+
 bench: sandbox ## rollout.yml beside its likes, on 1, 10 and 100 agents; prints ratios
 	@environment="$$($(SANDBOX) env)"; eval "$$environment"; python -m tests.bench $(ARGS) </dev/null
+
+.PHONY: image image-smoke image-push
+image: venv ## base/ as an image, in dist/openclaw-agent.tar: docs/images.md
+	@$(BIN)/python -m tests.sandbox.buildah $(if $(filter registry,$(BASE)),--real-base base/ci/build,base/ci/build --pull=missing)
+
+image-smoke: venv ## boots the image that was built
+	@$(BIN)/python -m tests.sandbox.buildah base/ci/smoke
+
+image-push: sandbox ## pushes it, into the sandbox's registry or REGISTRY; LATEST=true moves `latest`, too
+	@IMAGE_REPOSITORY="$(REGISTRY)/openclaw-agent" LATEST="$(LATEST)" $(BIN)/python -m tests.sandbox.buildah base/ci/push
 
 .PHONY: tarball clean
 tarball: venv ## digitalsys-agents-VERSION.tar.gz, for ansible-galaxy and for the execution environment
@@ -81,5 +98,5 @@ tarball: venv ## digitalsys-agents-VERSION.tar.gz, for ansible-galaxy and for th
 clean: ## the environment and what tools left behind; not the cache, which other checkouts share
 	@if [ -x $(BIN)/python ] && $(SANDBOX) status >/dev/null 2>&1; then \
 		echo "clean: the sandbox is up; make sandbox-down first" >&2; exit 1; fi
-	@rm -rf .venv .ansible .mypy_cache .ruff_cache .pytest_cache tests/output digitalsys-agents-*.tar.gz
+	@rm -rf .venv .ansible .mypy_cache .ruff_cache .pytest_cache dist tests/output digitalsys-agents-*.tar.gz
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
-from . import docs, package, sanity, style, units
+from . import docs, package, programs, sanity, style, units, workflows
 from .gate import Gate, GateFailed, NotRun
 
 GATES = (
@@ -25,7 +25,10 @@ GATES = (
     Gate("unit", "pytest tests/unit", units.unit),
     Gate("newest", "unit tests, newest ansible-core", units.newest),
     Gate("ee", "ansible-builder create", package.execution_environment),
+    Gate("workflows", "actionlint, zizmor", workflows.workflows),
     Gate("changelog", "antsibull-changelog", docs.changelog),
+    Gate("docker", "hadolint", programs.docker),
+    Gate("shell", "shellcheck", programs.shell),
     Gate("ruff", "ruff format and check", style.ruff),
 )
 

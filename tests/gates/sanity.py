@@ -49,8 +49,8 @@ def prepare_pip(home: Path) -> None:
     (cache / f"get_pip_{wanted.replace('.', '_')}.py").write_text(STAND_IN.format(wheel=wheel.name))
 
 
-#: Programs that run inside images, under those images' interpreters: no code of the collection.
-_IN_IMAGES = ("base", "tests/sandbox/testgateway")
+#: No code of the collection: programs under other interpreters than Ansible's, inside images and before any is there.
+_FOREIGN = (".ci", "base", "tests/sandbox/testgateway")
 
 
 def sanity() -> str:
@@ -61,7 +61,7 @@ def sanity() -> str:
         prepare_pip(home)
         root = Path(temporary)
         collection = copy_collection(root)
-        for foreign in _IN_IMAGES:
+        for foreign in _FOREIGN:
             shutil.rmtree(collection / foreign)
         copy_dependencies(root)
         ignored = sorted(path.name for path in (collection / "tests" / "sanity").glob("ignore-*"))
