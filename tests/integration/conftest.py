@@ -21,6 +21,7 @@ LONGEST_FIRST = (
     "test_kills",
     "test_rotate_kills",
     "test_awx",
+    "test_base_image",
     "test_rotate_vault",
     "test_faults",
     "test_rotate_access_faults",
