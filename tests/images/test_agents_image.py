@@ -13,12 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from image_pipeline import archive
 from tests.sandbox import buildah, golang
 from tests.sandbox.addresses import REGISTRY
 from tests.sandbox.paths import CACHE, CHECKOUT
-from tests.unit import pipeline  # noqa: F401  (puts image_pipeline on the path)
-
-from image_pipeline import archive  # isort: skip
 
 CI = CHECKOUT / "base/ci"
 BUILDS = 2

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from image_pipeline import archive, registry
 from tests.integration import registries
 from tests.sandbox.paths import CHECKOUT
 from tests.unit.pipeline import archives
 from tests.unit.pipeline.archives import REVISION
-
-from image_pipeline import archive, registry  # isort: skip  (tests.unit.pipeline puts it on the path)
 
 TAG = f"sha-{REVISION[:12]}"
 #: Larger than what a push says besides it, and of bytes that no compression makes fewer.
