@@ -50,11 +50,11 @@ def build(wanted: Wanted) -> None:
     limit = size_limit(wanted.context)
     wanted.archive.unlink(missing_ok=True)
     wanted.archive.parent.mkdir(parents=True, exist_ok=True)
-    with _context(wanted) as context:
-        base = wanted.base or source.base_image((context / "Dockerfile").read_text())
-        version = source.locked_version((context / "package-lock.json").read_text(), "openclaw")
+    with context(wanted) as folder:
+        base = wanted.base or source.base_image((folder / "Dockerfile").read_text())
+        version = source.locked_version((folder / "package-lock.json").read_text(), "openclaw")
         labels = labels_of(made_from, base, _pulled(base, wanted.pull), version)
-        built = _built(context, base, made_from.time, labels)
+        built = _built(folder, base, made_from.time, labels)
         try:
             # zstd: smaller than gzip here, and unpacked in half the time, on a node, too.
             _run("push", "--quiet", "--compression-format=zstd", built, f"oci-archive:{wanted.archive}")
@@ -109,7 +109,7 @@ def sizes(image: archive.Image, limit: int) -> str:
 
 
 @contextmanager
-def _context(wanted: Wanted) -> Iterator[Path]:
+def context(wanted: Wanted) -> Iterator[Path]:
     """The context; a copy with a lock file of its own where other versions are wanted than the committed ones."""
     if not wanted.versions:
         yield wanted.context
