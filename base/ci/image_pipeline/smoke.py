@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from image_pipeline import archive
@@ -28,9 +29,11 @@ def smoke(path: Path, timeout: float) -> None:
                 "Its last words are above; base/smoke says what is asserted.",
             ) from None
         finally:
-            _buildah("rm", container)
+            with suppress(ToolFailed):  # it must not hide what went wrong before
+                _buildah("rm", container)
     finally:
-        _buildah("rmi", "--force", imported)
+        with suppress(ToolFailed):
+            _buildah("rmi", "--force", imported)
     summary("Smoke test: the gateway starts, takes its token, refuses another, and stops.")
 
 
