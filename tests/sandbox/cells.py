@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 
 from . import cluster, config, environment, parts, process, seed, vault
 from .addresses import ADDRESS, FIRST_CELL_PORT, NAMESPACE
+from .errors import SandboxError
 from .paths import SECRETS
 
 #: In the environment of a process that is at home in a cell: the cell's number.
@@ -87,8 +89,16 @@ class Cell:
             if found.name.endswith(f"-{self.name}") or f"-{self.name}-" in found.name:
                 process.stop(found)
         cluster.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
+        self._release()
         vault.remove_store(self.vault)
         shutil.rmtree(self.vault.secrets, ignore_errors=True)
+
+    def _release(self) -> None:
+        """What waits for this cell's ESO, which is gone, before it goes itself, and keeps the namespace."""
+        for name in cluster.kubectl("get", "externalsecrets", "-n", self.namespace, "-o", "name").split():
+            released = '{"metadata": {"finalizers": null}}'
+            with suppress(SandboxError):  # it went meanwhile
+                cluster.kubectl("patch", name, "-n", self.namespace, "--type=merge", "-p", released)
 
 
 def current() -> Cell | None:
