@@ -89,7 +89,7 @@ image-smoke: venv ## boots the image that was built
 	@$(BIN)/python -m tests.sandbox.buildah base/ci/smoke
 
 image-push: sandbox ## pushes it, into the sandbox's registry or REGISTRY; LATEST=true moves `latest`, too
-	@IMAGE_REPOSITORY="$(REGISTRY)/openclaw-agent" LATEST="$(LATEST)" $(BIN)/python -m tests.sandbox.buildah base/ci/push
+	@IMAGE_REPOSITORY="$(REGISTRY)/openclaw-agent" LATEST="$(LATEST)" base/ci/push
 
 .PHONY: tarball clean
 tarball: venv ## digitalsys-agents-VERSION.tar.gz, for ansible-galaxy and for the execution environment

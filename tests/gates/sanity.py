@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import platform
 import re
 import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+
+from tests.sandbox.paths import alone
 
 from .gate import SITE_PACKAGES, GateFailed, environment, run, scratch
 from .tree import copy_collection, copy_dependencies
@@ -56,8 +57,7 @@ _FOREIGN = (".ci", "base", "tests/sandbox/testgateway")
 def sanity() -> str:
     # A home of its own: the environments of its tests are kept there (a cold run makes a dozen of them).
     home = scratch("sanity-home")
-    with (home / "lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="agents-sanity-") as temporary:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(home / "lock"), tempfile.TemporaryDirectory(prefix="agents-sanity-") as temporary:
         prepare_pip(home)
         root = Path(temporary)
         collection = copy_collection(root)

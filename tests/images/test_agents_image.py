@@ -56,7 +56,7 @@ def settings(driver: str) -> Iterator[dict[str, str]]:
         yield buildah.storage(Path(folder), driver)
 
 
-def test_two_builds_have_the_same_layers_and_settings(archives: list[Path], tmp_path: Path) -> None:
+def test_two_builds_have_the_same_layers_and_settings(archives: list[Path]) -> None:
     one, other = (archive.read(path) for path in archives)
     different = [
         (first.made_by[:60], _differences(archives, first.digest, second.digest))

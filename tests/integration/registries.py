@@ -15,6 +15,22 @@ from typing import Any
 from tests.integration.fleet import until
 
 
+def tags(repository: str) -> dict[str, str]:
+    """Each tag's digest in a registry on this machine, by skopeo; nothing where it has no such repository."""
+    listed = _skopeo("list-tags", f"docker://{repository}")
+    if listed.returncode:
+        assert "404 (Not Found)" in listed.stderr
+        return {}
+    words = ("inspect", "--format={{.Digest}}")
+    found = {tag: _skopeo(*words, f"docker://{repository}:{tag}") for tag in json.loads(listed.stdout)["Tags"]}
+    assert not [answer.stderr for answer in found.values() if answer.returncode]
+    return {tag: answer.stdout.strip() for tag, answer in found.items()}
+
+
+def _skopeo(command: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["skopeo", command, "--tls-verify=false", *words], capture_output=True, text=True)
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -8,16 +8,16 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.integration import registries
 from tests.integration.fleet import REGISTRY, TESTGATEWAY
 from tests.sandbox import buildah
 from tests.sandbox.paths import CHECKOUT
 from tests.unit.pipeline import hub
-from tests.unit.pipeline.test_source import git
+from tests.unit.pipeline.hub import git
 from tests.workflow.actions import JobContext
 from tests.workflow.event import Event
 from tests.workflow.run import Run, Runner
@@ -135,17 +135,7 @@ class Flow:
         return {**buildah.network(), **storage, "PATH": path, "ARGUMENTS_LOG": str(self.arguments)}
 
     def tags(self) -> dict[str, str]:
-        """Each tag's digest in the registry."""
-        command = ["skopeo", "list-tags", "--tls-verify=false", f"docker://{self.name}"]
-        listed = subprocess.run(command, capture_output=True, text=True)
-        if listed.returncode:
-            assert "404 (Not Found)" in listed.stderr
-            return {}
-        return {tag: self._digest(tag) for tag in json.loads(listed.stdout)["Tags"]}
-
-    def _digest(self, tag: str) -> str:
-        words = ["skopeo", "inspect", "--tls-verify=false", "--format={{.Digest}}", f"docker://{self.name}:{tag}"]
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        return registries.tags(self.name)
 
 
 def _list_contents(inputs: Mapping[str, str], job: JobContext) -> None:

@@ -20,7 +20,7 @@ from tests.integration.small_image import AWX_TOKEN, DOCTL_TOKEN, GITHUB_TOKEN, 
 from tests.sandbox.existing import Existing
 from tests.sandbox.paths import CACHE, CHECKOUT
 from tests.unit.pipeline import hub, office
-from tests.unit.pipeline.test_source import git
+from tests.unit.pipeline.hub import git
 from tests.workflow.event import Event
 from tests.workflow.run import Run
 

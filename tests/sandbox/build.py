@@ -8,19 +8,16 @@ Three modules, not one: each program keeps the dependency versions of its own re
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import golang, reduce
-from .paths import CACHE, HERE
+from .paths import CACHE, HERE, alone
 from .progress import Progress
 from .reduce import Reduction
 
@@ -202,15 +199,6 @@ def _ship(part: Part, go: str, folder: Path) -> None:
             unfinished.rename(folder / name)
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    """One build at a time: a second one waits, and finds everything built."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "build.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _incomplete(part: Part, folder: Path) -> bool:
     return any(not (folder / name).exists() for name in (*part.programs, *part.shipped))
 
@@ -239,7 +227,8 @@ def build_all() -> dict[str, Path]:
     go = golang.find()
     folders = {part.name: CACHE / "bin" / f"{part.name}-{key(part, go)}" for part in PARTS}
     if any(_incomplete(part, folders[part.name]) for part in PARTS):
-        with _alone():
+        # A second build waits, and finds everything built.
+        with alone(CACHE / "build.lock"):
             _complete(folders, go)
     return {name: folders[part.name] / name for part in PARTS for name in (*part.programs, *part.shipped)}
 

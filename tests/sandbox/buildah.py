@@ -6,7 +6,6 @@ the base that all images here stand on.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import debian, standin
-from .paths import CACHE, CHECKOUT
+from .paths import CACHE, CHECKOUT, alone
 
 STORE = CACHE / "images"
 #: What package managers fetched for images; buildah keeps its cache mounts in its TMPDIR.
@@ -124,26 +123,19 @@ def build_base(driver: str) -> None:
     say(f"the base image is made, {time.monotonic() - started:.0f} s")
 
 
-@contextmanager
-def alone() -> Iterator[None]:
-    """One build in the sandbox's storage at a time."""
-    STORE.mkdir(parents=True, exist_ok=True)
-    with (STORE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def in_own_mounts(module: str, *words: str) -> None:
-    """Runs a module of ours in a mount namespace of its own, so that a build that is killed leaves no mount behind."""
+    """Runs a module of ours, one at a time, in a mount namespace of its own, so that a build that is killed leaves no
+    mount behind.
+    """
     unshare = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", module]
-    answer = subprocess.run([*unshare, *words], cwd=CHECKOUT)
+    with alone(STORE / "lock"):
+        answer = subprocess.run([*unshare, *words], cwd=CHECKOUT)
     if answer.returncode:
         raise SystemExit(answer.returncode)
 
 
 def has_base(driver: str) -> bool:
     """Whether the storage has a base that needs no work: made of what it would be made of now."""
-
     return standin.is_possible() and standin.is_built(runner(driver))
 
 
@@ -152,8 +144,7 @@ def with_base() -> str:
     debian.ensure()
     chosen = driver()
     if not has_base(chosen):
-        with alone():
-            in_own_mounts("tests.sandbox.buildah", "--base")
+        in_own_mounts("tests.sandbox.buildah", "--base")
     return chosen
 
 

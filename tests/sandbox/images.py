@@ -160,7 +160,7 @@ def build_and_push(registry: str) -> None:
         local = f"localhost/{image.name}"
         options = [f"--build-arg={name}={value}" for name, value in sorted(image.arguments.items())]
         # Those without a value are read from the environment.
-        options += [f"--build-arg={name}" for name in settings]
+        options += [f"--build-arg={name}" for name in settings if name != "TMPDIR"]
         options += ["--layers", "--pull-never", "--network=host", f"--tag={local}"]
         with buildah.alive(f"image {image.name}"):
             _run([*buildah.command(driver), "build", *options, str(image.context)], f"image {image.name}")
@@ -179,8 +179,7 @@ def ensure(registry: str) -> None:
     """
     if not missing(registry):
         return
-    with buildah.alone():
-        buildah.in_own_mounts("tests.sandbox.images", registry)
+    buildah.in_own_mounts("tests.sandbox.images", registry)
 
 
 if __name__ == "__main__":

@@ -43,8 +43,12 @@ _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.v
 
 def load(path: Path) -> dict[str, Any]:
     """A workflow file's content."""
-    with path.open(encoding="utf-8") as file:
-        content: dict[str, Any] = yaml.load(file, Loader=_Loader)  # a SafeLoader
+    return parse(path.read_text(encoding="utf-8"))
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The content of a workflow file's text."""
+    content: dict[str, Any] = yaml.load(text, Loader=_Loader)  # a SafeLoader
     return content
 
 

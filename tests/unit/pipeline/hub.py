@@ -24,10 +24,11 @@ APP = 4711
 APP_TOKEN = "ghs_app-token-5b60d2"
 
 
-def git(folder: Path, *words: str, stdin: str | None = None) -> str:
-    """Git as a person uses it, with a name and no settings of this machine."""
+def git(folder: Path, *words: str, stdin: str | None = None, time: int = 0) -> str:
+    """Git as a person uses it, with a name and no settings of this machine. `time`: a commit's, since 1970."""
     me = {f"GIT_{role}_{part}": f"{part}@example.com" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
-    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", **me}
+    dates = {f"GIT_{role}_DATE": f"{time} +0000" for role in ("AUTHOR", "COMMITTER")} if time else {}
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", **me, **dates}
     command = ["git", "-C", str(folder), *words]
     return subprocess.run(command, env=env, input=stdin, check=True, capture_output=True, text=True).stdout.strip()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,15 +10,7 @@ from image_pipeline import archive, build, source
 from image_pipeline.tools import Failed
 from tests.sandbox import images, standin
 from tests.unit.pipeline import archives
-
-
-def git(folder: Path, *words: str, time: int = 0) -> str:
-    dates = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), f"{time} +0000") if time else {}
-    settings = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.com", "-c", "init.defaultBranch=main"]
-    done = subprocess.run(
-        ["git", *settings, *words], cwd=folder, env={**os.environ, **dates}, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+from tests.unit.pipeline.hub import git
 
 
 def commit(folder: Path, name: str, time: int) -> str:
@@ -38,7 +28,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "repository"
     folder.mkdir()
-    git(folder, "init", "-q")
+    git(folder, "init", "-q", "-b", "main")
     commit(folder, "base/Dockerfile", 1_700_000_000)
     return folder
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.workflow import event
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 FOLDER = CHECKOUT / ".github" / "workflows"
@@ -83,12 +83,11 @@ class Job:
 class Workflow:
     name: str
     text: str
-    raw: Mapping[Any, Any]
+    raw: Mapping[str, Any]
 
     @property
     def events(self) -> list[str]:
-        # For YAML 1.1 the bare word `on` is true.
-        return several(self.raw.get(True, self.raw.get("on")))
+        return several(self.raw.get("on"))
 
     @property
     def jobs(self) -> dict[str, Job]:
@@ -105,7 +104,7 @@ class Workflow:
 
 
 def parse(text: str, name: str = "a.yml") -> Workflow:
-    return Workflow(name, text, yaml.safe_load(text))
+    return Workflow(name, text, event.parse(text))
 
 
 def all_workflows() -> list[Workflow]:
