@@ -59,7 +59,7 @@ def perform(
             result = {"failed": True, "changed": _wrote(error), "msg": error.text(), "error": error.as_data()}
         except Exception as error:  # an unhandled one would be printed by ansible as it is, values included
             where = [
-                f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
+                f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(error.__traceback__)
             ]
             result = {

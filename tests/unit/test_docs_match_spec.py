@@ -103,7 +103,7 @@ def test_a_failure_is_documented(name: str) -> None:
 
 
 def test_every_kind_of_error_is_in_the_notes() -> None:
-    sources = "".join(path.read_text() for path in (PLUGINS / "module_utils").glob("*.py"))
+    sources = "".join(path.read_text() for path in (PLUGINS / "module_utils").rglob("*.py"))
     raised = set(re.findall(r'AgentError\(\s*"([a-z_]+)"', sources)) | set(re.findall(r'"kind": "([a-z_]+)"', sources))
     assert raised >= {"invalid", "locked", "wrong_cluster", "internal"}
     notes = " ".join(yaml.safe_load(ModuleDocFragment.HOST)["notes"])
