@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _kube_library
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent_objects import manage
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import AGENT_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library as _kube_library
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import AGENT_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.objects import manage
 from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process import OperationAction
 
 

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _kube_library
-from ansible_collections.digitalsys.agents.plugins.module_utils._access import provide_or_renew
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import ACCESS_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library as _kube_library
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import ACCESS_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._provision.operation import provide_or_renew
 from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process import OperationAction
 
 

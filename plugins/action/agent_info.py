@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._info import info
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import INFO_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import INFO_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import info
 from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process import OperationAction
 
 

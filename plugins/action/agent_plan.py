@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._plan_run import plan
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import PLAN_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import PLAN_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.plan import plan
 from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process import OperationAction
 
 

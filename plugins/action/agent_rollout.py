@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import rollout
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import ROLLOUT_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import ROLLOUT_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.operation import rollout
 from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process import OperationAction
 
 

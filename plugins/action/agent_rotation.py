@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._rotate import rotate
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import ROTATION_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import ROTATION_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.operation import rotate
 from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process import OperationAction
 
 

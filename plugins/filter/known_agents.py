@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from jinja2 import pass_context
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import OF_AN_AGENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import OF_AN_AGENT
 
 GROUP = "agents"
 CANARY = "canary"

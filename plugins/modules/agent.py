@@ -154,9 +154,9 @@ error:
     hint: "Set agent_volume_size: 25Gi. A smaller volume means a new claim and a copy of the state."
 """
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent_objects import manage
-from ansible_collections.digitalsys.agents.plugins.module_utils._host import run_module
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import AGENT_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.host import run_module
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import AGENT_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.objects import manage
 
 
 def main() -> None:

@@ -182,9 +182,9 @@ error:
     hint: Unseal it (vault operator unseal), then run again; nothing was changed.
 """
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._access import provide_or_renew
-from ansible_collections.digitalsys.agents.plugins.module_utils._host import run_module
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import ACCESS_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.host import run_module
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import ACCESS_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._provision.operation import provide_or_renew
 
 
 def main() -> None:

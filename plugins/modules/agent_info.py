@@ -258,9 +258,9 @@ error:
     hint: Renew the token or kubeconfig; nothing was changed by this request.
 """
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._host import run_module
-from ansible_collections.digitalsys.agents.plugins.module_utils._info import info
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import INFO_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.host import run_module
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import INFO_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import info
 
 
 def main() -> None:

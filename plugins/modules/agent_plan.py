@@ -147,9 +147,9 @@ error:
     hint: Look at the tag or digest; nothing was changed.
 """
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._host import run_module
-from ansible_collections.digitalsys.agents.plugins.module_utils._plan_run import plan
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import PLAN_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.host import run_module
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import PLAN_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.plan import plan
 
 
 def main() -> None:

@@ -283,9 +283,9 @@ error:
     release: r12
 """
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._host import run_module
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import rollout
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import ROLLOUT_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.host import run_module
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import ROLLOUT_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.operation import rollout
 
 
 def main() -> None:

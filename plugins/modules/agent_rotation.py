@@ -221,9 +221,9 @@ error:
     hint: "Finish it with rotate.yml (no keys given), or take it back: -e abort=true."
 """
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._host import run_module
-from ansible_collections.digitalsys.agents.plugins.module_utils._rotate import rotate
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import ROTATION_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.host import run_module
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import ROTATION_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.operation import rotate
 
 
 def main() -> None:

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _names, _releases
-from ansible_collections.digitalsys.agents.plugins.module_utils._apply import Writer
-from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._lease import DURATION_VARIABLE, Lock
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import sealed
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import sealed
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import DURATION_VARIABLE, Lock
 from tests.integration.fleet import NAMESPACE, Fleet, Object, apply, get, kubectl, pods
 from tests.sandbox.existing import Existing
 from tests.sandbox.paths import CHECKOUT

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import Stamps, deployment
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment
 from tests.integration.fleet import NAMESPACE, QUICK, TESTGATEWAY, Object, apply, get, kubectl, until
 from tests.unit.builders import agent
 

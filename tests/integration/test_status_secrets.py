@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import hvac
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from tests.integration.canary import assert_clean, canary
 from tests.integration.fleet import NAMESPACE, Fleet, Object, Run, kubectl, until, vault_admin, versions
 from tests.integration.renewing import access, connect, lock_out

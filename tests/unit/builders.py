@@ -9,13 +9,18 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Agent, from_params
-from ansible_collections.digitalsys.agents.plugins.module_utils._live import Live
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import Stamps, deployment, rendered, sealed
-from ansible_collections.digitalsys.agents.plugins.module_utils._releases import manifest as record_of
-from ansible_collections.digitalsys.agents.plugins.module_utils._releases import new as new_release
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import AGENT
-from ansible_collections.digitalsys.agents.plugins.module_utils._verdict import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
+    Stamps,
+    deployment,
+    rendered,
+    sealed,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import manifest as record_of
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import new as new_release
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, from_params
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import AGENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import (
     WAITING,
     Exit,
     Memory,

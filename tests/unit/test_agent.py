@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import checked_params, from_params, of_params
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import (
+    checked_params,
+    from_params,
+    of_params,
+)
 from tests.unit.builders import IMAGE, agent, params
 
 NEEDED = {"image": IMAGE, "vault_server": "https://vault.example.com:8200"}

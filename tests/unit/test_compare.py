@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._compare import differences, drift, readable
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import Stamps, rendered
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, rendered
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences, drift, readable
 from tests.unit.builders import agent, served
 
 TOLERATIONS = [{"key": "bots", "effect": "NoSchedule"}, {"key": "bots", "effect": "NoExecute"}]

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import Stamps, deployment
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment
 from tests.unit.builders import agent
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import Home
-from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._diagnose import Diagnosis, diagnose
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._verdict import FAILED, Exit, Observed, Verdict
-from ansible_collections.digitalsys.agents.plugins.module_utils._wait import Waited
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis, diagnose
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import FAILED, Exit, Observed, Verdict
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited
 from tests.unit import builders
 from tests.unit.builders import SCHEDULED, pod, terminated, waiting
 

@@ -23,12 +23,12 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.digitalsys.agents.plugins.doc_fragments.attributes import ModuleDocFragment
 from ansible_collections.digitalsys.agents.plugins.filter.known_agents import FilterModule
-from ansible_collections.digitalsys.agents.plugins.module_utils import _spec
-from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._info import _describe
-from ansible_collections.digitalsys.agents.plugins.module_utils._plan_run import _result as result_of_plan
-from ansible_collections.digitalsys.agents.plugins.module_utils._resources import BY_NAME
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import _result as result_of_rollout
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import argspec as _spec
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.operation import _result as result_of_rollout
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.plan import _result as result_of_plan
+from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import _describe
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PLUGINS = CHECKOUT / "plugins"

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._http import Http, NoAnswer, basic, parsed
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import Http, NoAnswer, basic, parsed
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from tests.unit.listening import Answer, Server
 
 TIMEOUT = (1.0, 2.0)

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._info import table
-from ansible_collections.digitalsys.agents.plugins.module_utils._info_secrets import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import SecretId
+from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import table
+from ansible_collections.digitalsys.agents.plugins.module_utils._status.secrets import (
     Noting,
     in_pod,
     in_secret,
@@ -22,7 +23,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._info_secrets im
     span,
     unknown,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._secret_id import SecretId
 from ansible_collections.digitalsys.agents.plugins.modules import agent_info
 from tests.unit.test_info import shown
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._journal import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import (
     ABORTED,
     CLOSED,
     FINISHED,
@@ -29,7 +29,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._journal import 
     sweep,
     write,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Metadata
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Metadata
 
 JOURNAL = Journal(
     rotation_id="r-1",

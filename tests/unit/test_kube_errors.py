@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube_errors import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import (
     SETTLING_SECONDS,
     conflicting_managers,
     is_retryable,

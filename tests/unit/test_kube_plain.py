@@ -14,10 +14,10 @@ import pytest
 import urllib3
 import yaml
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _kube_library
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube_config import _plain, access
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube_plain import settings_of
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library as _kube_library
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.config import _plain, access
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kubeconfig import settings_of
 
 FILES = ("ssl_ca_cert", "cert_file", "key_file")
 

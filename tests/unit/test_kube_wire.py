@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _retry
-from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._resources import CONFIG_MAP, DEPLOYMENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._core import retry as _retry
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CONFIG_MAP, DEPLOYMENT
 from tests.unit.listening import Answer, Server
 
 FORBIDDEN = {"kind": "Status", "message": 'deployments.apps is forbidden: User "x" cannot'}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _spec
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import argspec as _spec
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (CHECKOUT / "roles").iterdir() if path.is_dir())

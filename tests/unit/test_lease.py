@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._holder import held_for, shown_holder
-from ansible_collections.digitalsys.agents.plugins.module_utils._lease import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import (
     DURATION_SECONDS,
     DURATION_VARIABLE,
     Times,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
     Stamps,
     deployment,
     external_secret,

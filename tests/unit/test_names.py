@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _names
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 
 GOOD = ["clovis", "roberval", "clementina", "a", "a1", "a-b", "a--b", "x" * 52]
 BAD: list[Any] = [

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _releases
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._live import Live
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import Stamps
-from ansible_collections.digitalsys.agents.plugins.module_utils._plan import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
     AgentPlan,
     decide,
     refuse_what_cannot_be,

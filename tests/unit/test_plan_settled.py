@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _image
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._live import Live
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import Stamps, deployment
-from ansible_collections.digitalsys.agents.plugins.module_utils._plan import decide, settled_image, stamps_for
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as _image
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
+    decide,
+    settled_image,
+    stamps_for,
+)
 from tests.unit.builders import IMAGE, OTHER_DIGEST, REPOSITORY, agent, live_of
 
 STAMPS = Stamps("4", "job-1")

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._freeze import _is_over
-from ansible_collections.digitalsys.agents.plugins.module_utils._holder import holder
-from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import _is_over
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
     missing_permissions,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder
 
 NEEDS = (("apps", "deployments", ("get", "patch")), ("", "pods/log", ("get",)))
 

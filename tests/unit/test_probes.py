@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import Stamps, deployment
-from ansible_collections.digitalsys.agents.plugins.module_utils._probes import listens_on_the_pods_address
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import listens_on_the_pods_address
 from tests.unit.builders import agent
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _releases
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import Stamps, deployment, sealed
-from ansible_collections.digitalsys.agents.plugins.module_utils._releases import Release
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment, sealed
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import Release
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from tests.unit.builders import DIGEST, IMAGE, OTHER_DIGEST, REPOSITORY, agent
 
 

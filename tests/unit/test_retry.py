@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget, backoff, pause_before
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget, backoff, pause_before
 
 
 @pytest.mark.parametrize(

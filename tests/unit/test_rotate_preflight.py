@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._access import policy_text
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import home
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kv import Metadata
-from ansible_collections.digitalsys.agents.plugins.module_utils._live import Live
-from ansible_collections.digitalsys.agents.plugins.module_utils._manifests import Stamps
-from ansible_collections.digitalsys.agents.plugins.module_utils._resources import DEPLOYMENT
-from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_preflight import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import home
+from ansible_collections.digitalsys.agents.plugins.module_utils._provision.operation import policy_text
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.preflight import (
     capabilities,
     gone,
     require_base_survives,
@@ -30,6 +29,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_prefligh
     require_settled,
     require_syncing,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Metadata
 from tests.unit.builders import agent, condition, live_of, params
 
 Object = dict[str, Any]

@@ -12,18 +12,17 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._journal import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import (
     FINISHED,
     PREPARED,
     PROMOTED,
     ROLLING_BACK,
     Journal,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._rotate import _asked, rotate
-from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_steps import STEPS
-from ansible_collections.digitalsys.agents.plugins.module_utils._rotation import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import ROTATION_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
     Standing,
     Step,
     check_told,
@@ -39,7 +38,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotation import
     tidings,
     vanished,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._spec import ROTATION_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.operation import _asked, rotate
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.steps import STEPS
 
 JOURNAL = Journal("r-1", ("GATEWAY", "LINEAR"), 6, 0.0, "me #1", 0, new={"GATEWAY": "g-new", "LINEAR": "l-new"})
 OLD = {"GATEWAY": "g-old", "LINEAR": "l-old", "OTHER": "kept"}

@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._scrub import MASK, Scrubber, environment_secrets
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.scrub import MASK, Scrubber, environment_secrets
 
 VALUES = [
     "hunter2",

@@ -9,8 +9,8 @@ import base64
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._secret import decoded, missing_keys, unequal_keys
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import decoded, missing_keys, unequal_keys
 
 
 @pytest.mark.parametrize(

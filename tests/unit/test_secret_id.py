@@ -13,12 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _names
-from ansible_collections.digitalsys.agents.plugins.module_utils._context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso import is_synced
-from ansible_collections.digitalsys.agents.plugins.module_utils._preflight import RENEWAL_NEEDS, missing_permissions
-from ansible_collections.digitalsys.agents.plugins.module_utils._renew import _Renewal
-from ansible_collections.digitalsys.agents.plugins.module_utils._secret_id import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
     METADATA,
     Access,
     SecretId,
@@ -29,6 +25,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._secret_id impor
     to_destroy,
     vault_needs,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import is_synced
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
+    RENEWAL_NEEDS,
+    missing_permissions,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.operation import _Renewal
 from ansible_collections.digitalsys.agents.plugins.modules import agent_access
 
 PERMISSIONS = Path(__file__).resolve().parents[2] / "docs" / "permissions"

@@ -9,12 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._verdict import (
-    DONE,
-    FAILED,
-    WAITING,
-    Exit,
-)
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import DONE, FAILED, WAITING, Exit
 from tests.unit.builders import (
     AVAILABLE,
     NAME,

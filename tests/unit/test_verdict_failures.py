@@ -9,12 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._verdict import (
-    FAILED,
-    WAITING,
-    Memory,
-    judge,
-)
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import FAILED, WAITING, Memory, judge
 from tests.unit.builders import (
     GRACE,
     NAME,

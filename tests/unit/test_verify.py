@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils import _verify
-from ansible_collections.digitalsys.agents.plugins.module_utils._errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._retry import Budget
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import gateway as _verify
 
 VALUES = {"A": "one", "B": "zwei ü"}
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._keys import LARGEST_VALUE
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import LARGEST_VALUE
 
 from .controller import BEARER_TOKEN_TYPE, Controller
 from .rules import is_answer, render_injectors

@@ -1,0 +1,129 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The SecretID that ESO logs in by for one agent: what Vault and the Secret say of it, and what a renewal does then."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
+
+Object = dict[str, Any]
+#: Told to Vault with each SecretID that is made here: a killed run may leave one behind that nobody knows, and those
+#: that a person made must be told from it.
+METADATA = {"managed-by": _names.MANAGED_BY}
+
+
+@dataclass(frozen=True)
+class SecretId:
+    """What Vault knows of one. expires: '2026-11-25T07:37:15Z'; '' for never."""
+
+    accessor: str
+    expires: str
+    metadata: Mapping[str, str]
+
+    @property
+    def ours(self) -> bool:
+        return METADATA.items() <= self.metadata.items()
+
+    def has_ended(self, now: float) -> bool:
+        """now: seconds since 1970. Vault lets one that has ended log in until it tidies up, within the minute."""
+        return bool(self.expires) and datetime.datetime.fromisoformat(self.expires).timestamp() <= now
+
+
+def secret_id_state(vault: Vault, mount: str, role: str, accessor: str = "", *, value: str = "") -> SecretId | None:
+    """Of the SecretID with this accessor, or with this value; None where Vault has none (any more)."""
+    data = vault.secret_id(mount, role, accessor=accessor, value=value) if accessor or value else None
+    if not data:
+        return None
+    expires = re.sub(r"\.[0-9]+", "", str(data.get("expiration_time") or ""))
+    never = expires.startswith("0001-")
+    return SecretId(str(data["secret_id_accessor"]), "" if never else expires, data.get("metadata") or {})
+
+
+@dataclass(frozen=True)
+class Access:
+    """What the Secret says. accessor: of the SecretID in it. renewal: the id of one that is open; previous: the
+    accessor from before it. renewed: the id of the last one that was finished. '' for what is not said."""
+
+    role_id: str
+    secret_id: str = field(repr=False)
+    accessor: str = ""
+    previous: str = ""
+    renewal: str = ""
+    renewed: str = ""
+
+
+def read_access(live: Object, context: Context) -> Access:
+    """Its values are kept out of everything that leaves from here on."""
+    data = {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in (live.get("data") or {}).items()}
+    context.secrets.update(data.values())
+    said = live["metadata"].get("annotations") or {}
+    names = (_names.ACCESSOR, _names.PREVIOUS_ACCESSOR, _names.RENEWAL, _names.RENEWED)
+    return Access(data.get("role-id", ""), data.get("secret-id", ""), *(said.get(name, "") for name in names))
+
+
+def access_secret(agent: str, namespace: str, access: Access) -> Object:
+    annotations = {
+        _names.ACCESSOR: access.accessor,
+        _names.PREVIOUS_ACCESSOR: access.previous,
+        _names.RENEWAL: access.renewal,
+        _names.RENEWED: access.renewed,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {
+            "name": _names.approle_secret(agent),
+            "namespace": namespace,
+            "labels": _names.labels(agent),
+            "annotations": {name: text for name, text in annotations.items() if text},
+        },
+        "data": {
+            key: base64.b64encode(value.encode()).decode()
+            for key, value in (("role-id", access.role_id), ("secret-id", access.secret_id))
+        },
+    }
+
+
+class Step(Enum):
+    MAKE = "make a second SecretID"
+    PROVE = "prove the one that was made"
+    NOTHING = "nothing"
+
+
+def next_step(access: Access, in_use: str, *, works: bool, wanted_id: str) -> Step:
+    """in_use: the accessor of the SecretID in the Secret. An open renewal goes on with what it made, unless that does
+    not work (any more), or somebody put the old one back."""
+    if access.renewal:
+        return Step.PROVE if works and in_use != access.previous else Step.MAKE
+    return Step.NOTHING if wanted_id and wanted_id == access.renewed else Step.MAKE
+
+
+def to_destroy(known: Mapping[str, SecretId | None], in_use: str, previous: str) -> list[str]:
+    """Accessors of what the renewal replaced, and of what killed runs left; never what a person made beside them."""
+    ours = {accessor for accessor, state in known.items() if state is not None and state.ours}
+    replaced = {previous} if known.get(previous) is not None else set()
+    return sorted((ours | replaced) - {in_use})
+
+
+def vault_needs(mount: str, role: str) -> dict[str, tuple[str, ...]]:
+    """Path -> what the operator's token must be allowed there. docs/permissions grants exactly this."""
+    path = f"auth/{mount}/role/{role}"
+    return {
+        f"{path}/role-id": ("read",),
+        f"{path}/secret-id": ("list", "update"),
+        f"{path}/secret-id/lookup": ("update",),
+        f"{path}/secret-id-accessor/lookup": ("update",),
+        f"{path}/secret-id-accessor/destroy": ("update",),
+    }

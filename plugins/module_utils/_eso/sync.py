@@ -1,0 +1,113 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A sync of the External Secrets Operator for which it logs in anew: asked for, and waited for by what it says."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET_STORE, Kind
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import condition
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
+
+Object = dict[str, Any]
+#: ESO tries again what failed after ever longer pauses, so it is asked again that often, in seconds.
+_ASK_AGAIN = 3.0
+
+
+def is_ready(live: Object | None) -> bool:
+    return bool(condition(live or {}, "Ready").get("status") == "True")
+
+
+def not_ready(live: Object) -> str:
+    """What ESO says of a SecretStore or ExternalSecret that is not ready, and since when; '' for one that is."""
+    ready = condition(live, "Ready")
+    if ready.get("status") == "True":
+        return ""
+    since, why = ready.get("lastTransitionTime") or "the beginning", ready.get("message") or "no word why"
+    return f"{live['kind']} {live['metadata']['name']} is not ready since {since}: {why}"
+
+
+def synced(live: Object | None) -> str:
+    """Which state of the ExternalSecret, annotations included, ESO last synced for; '' for none."""
+    return str(((live or {}).get("status") or {}).get("syncedResourceVersion") or "")
+
+
+def is_synced(live: Object | None, before: str) -> bool:
+    """Whether a sync that was asked for by a new annotation, when ESO stood at `before`, has succeeded. A failed one
+    leaves syncedResourceVersion as it was; one that the clock started says the same again."""
+    return synced(live) not in ("", before) and is_ready(live)
+
+
+def sync_anew(agent: Home, kube: Kube, writer: Writer, timeout: int) -> None:
+    """Returns when ESO has synced after this was called. AgentError 'secret' after `timeout` seconds, with what ESO
+    says of itself.
+
+    The SecretStore is touched first: a store that is not ready holds its ExternalSecrets back, ESO looks at it again
+    only every five minutes, and where it caches its token it keeps one for each version of the store.
+    """
+    names = {EXTERNAL_SECRET: _names.external_secret(agent.name), SECRET_STORE: _names.secret_store(agent.name)}
+    selections = tuple(Selection(kind, fields=f"metadata.name={name}") for kind, name in names.items())
+    started, asked, before = time.monotonic(), dict.fromkeys(names, -math.inf), None
+    with Watching(kube, agent.namespace, selections) as watching:
+        while True:
+            store, external = (_one(watching, kind, names) for kind in (SECRET_STORE, EXTERNAL_SECRET))
+            if before is not None and is_synced(external, before):
+                return
+            now = time.monotonic()
+            if now - started > timeout:
+                raise _not_synced(agent, store, external, timeout)
+            if now - asked[SECRET_STORE] > _ASK_AGAIN:
+                asked[SECRET_STORE] = now
+                touch(writer, store)
+            if now - asked[EXTERNAL_SECRET] > _ASK_AGAIN and is_ready(store):
+                asked[EXTERNAL_SECRET] = now
+                before = synced(touch(writer, external))
+            watching.wait(min(_ASK_AGAIN, timeout - (now - started)))
+
+
+def _one(watching: Watching, kind: Kind, names: dict[Kind, str]) -> Object:
+    found = next(iter(watching.objects(kind)), None)
+    if found is None:
+        raise AgentError(
+            "secret", f"{kind.name} {names[kind]} has gone", "Put it back with rollout.yml, then run again."
+        )
+    return found
+
+
+def see_access(agent: Home) -> str:
+    """ESO says only that it could not log in, or read. Why is known to Vault: a SecretID that ended, a lockout."""
+    return (
+        f"How its access to Vault stands: ansible-playbook playbooks/status.yml -e agent={agent.name} -e secrets=true"
+    )
+
+
+def touch(writer: Writer, live: Object) -> Object:
+    """Any change of an annotation makes ESO refresh at once. The object as it was answered."""
+    stamp = datetime.datetime.now(datetime.UTC).isoformat()
+    return writer.signal(live, _names.SYNC_MANAGER, _names.FORCE_SYNC, stamp)
+
+
+def _not_synced(agent: Home, store: Object, external: Object, timeout: int) -> AgentError:
+    lines = [f"{agent.name}: the External Secrets Operator did not sync with the new SecretID within {timeout} s"]
+    lines += [words for live in (store, external) if (words := not_ready(live))]
+    if len(lines) == 1:
+        lines.append(
+            f"it is silent: its last refresh was {(external.get('status') or {}).get('refreshTime') or 'never'}"
+        )
+    return AgentError(
+        "secret",
+        "\n".join(lines),
+        "No SecretID was destroyed. Look at the operator: kubectl get pods -A -l app.kubernetes.io/name="
+        "external-secrets; then run the same command again: it goes on.",
+        {"external_secret": condition(external, "Ready"), "secret_store": condition(store, "Ready")},
+    )

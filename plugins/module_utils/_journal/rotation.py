@@ -1,0 +1,136 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The journal of an agent's rotations: the new values stand here before anything else changes, and nowhere else until
+they are promoted. Only the operators' policy may read it, never the agent's own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass, field, replace
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata
+
+SCHEMA = 1
+MAX_VERSIONS = 3
+
+PREPARED, PROMOTED, ROLLING_BACK = "prepared", "promoted", "rolling_back"
+FINISHED, ROLLED_BACK, ABORTED, SUPERSEDED = "finished", "rolled_back", "aborted", "superseded"
+CLOSED = (FINISHED, ROLLED_BACK, ABORTED, SUPERSEDED)
+
+
+@dataclass(frozen=True)
+class Journal:
+    """One rotation. phase is a hint: every step finds the truth by looking.
+
+    base_version: of Vault, with the old values: from before the promotion, or after the way back.
+    stamp: the version in the pod's template when the rotation began.
+    containers: those of its pod then, so that a restart since is seen. new: key -> value; {} once it is closed.
+    inbox_version: what was taken from the inbox, 0 for nothing. started_at: seconds since 1970 by Vault's clock.
+    failure: why it goes back. version: of the journal's own entry.
+    """
+
+    rotation_id: str
+    keys: tuple[str, ...]
+    base_version: int
+    started_at: float
+    holder: str
+    fence: int
+    phase: str = PREPARED
+    stamp: str = ""
+    containers: str = ""
+    new: dict[str, str] = field(default_factory=dict, repr=False)
+    promoted_version: int = 0
+    inbox_version: int = 0
+    failure: str = ""
+    version: int = 0
+
+    @property
+    def closed(self) -> bool:
+        return self.phase in CLOSED
+
+
+def new_id() -> str:
+    return secrets.token_hex(6)
+
+
+def entry(vault: Vault, mount: str, agent: str) -> Entry:
+    return Entry(vault, mount, _names.journal(agent))
+
+
+def read(where: Entry) -> Journal | None:
+    """The newest one, open or closed; None where no rotation ever began."""
+    found = where.document()
+    if found is None:
+        return None
+    document, version = found
+    if document.pop("schema", None) != SCHEMA:
+        raise AgentError(
+            "invalid",
+            f"the journal at {where} was written by another version of this collection, or by hand",
+            "Finish the rotation with that version. If none is open, destroy the entry: vault kv metadata delete "
+            f"-mount={where.mount} {where.path}, then provision.yml.",
+        )
+    try:
+        journal = Journal(**{**document, "keys": tuple(document["keys"]), "version": version})
+        where.vault.keep_secret(*journal.new.values())
+        if not _is_whole(journal):
+            raise ValueError
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise AgentError(
+            "invalid", f"the journal at {where} was edited by hand ({type(error).__name__})", "Look at it yourself."
+        ) from None
+    return journal
+
+
+def _is_whole(journal: Journal) -> bool:
+    """Of an open one, each key has its new value, and nothing else has."""
+    values = set() if journal.closed else set(journal.keys)
+    known = journal.phase in (PREPARED, PROMOTED, ROLLING_BACK, *CLOSED)
+    texts = all(isinstance(value, str) for value in journal.new.values())
+    return known and bool(journal.keys) and set(journal.new) == values and texts
+
+
+def _document(journal: Journal) -> dict[str, object]:
+    values = {**asdict(journal), "keys": list(journal.keys), "schema": SCHEMA}
+    del values["version"]
+    return values
+
+
+def write(where: Entry, journal: Journal) -> Journal:
+    """Under check-and-set on the version that was read. AgentError 'lock_lost' where another run wrote meanwhile."""
+    try:
+        version = where.write(_document(journal), expected_version=journal.version)
+    except AgentError as error:
+        if not error.details.get("cas"):
+            raise
+        found = read(where)
+        if found is None or _document(found) != _document(journal):
+            raise AgentError(
+                "lock_lost",
+                f"another run has taken over the rotation {journal.rotation_id}",
+                "Let it finish, then look with status.yml.",
+            ) from None
+        version = found.version  # our own write, whose answer was lost
+    return replace(journal, version=version)
+
+
+def close(where: Entry, journal: Journal, phase: str) -> Journal:
+    """No value stays: not in the newest version, nor in those before it."""
+    closed = write(where, replace(journal, phase=phase, new={}))
+    sweep(where, closed)
+    return closed
+
+
+def sweep(where: Entry, closed: Journal) -> None:
+    """What a killed run may have left: versions from before it was closed. Newer ones are another rotation's."""
+    where.destroy(number for number in where.metadata().remaining if number < closed.version)
+
+
+def leftovers(place: Metadata, newest: Journal | None) -> bool:
+    """Whether there is something to sweep behind a closed journal."""
+    return newest is not None and newest.closed and any(number < newest.version for number in place.remaining)

@@ -1,0 +1,151 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writing one object: server-side apply under the lock, a fence and the version that was read after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import (
+    differences,
+    drift,
+    readable,
+    substance,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME
+
+Object = dict[str, Any]
+_ATTEMPTS = 6
+
+
+@dataclass
+class Writer:
+    """Collects what was changed. may_write is the lock's question, asked before every write; fence its number."""
+
+    kube: Kube
+    take_ownership: bool = False
+    dry_run: bool = False
+    fence: int = 0
+    may_write: Callable[[], None] = lambda: None
+    progress: Callable[[str], None] = lambda _line: None
+    #: Kinds of which a dry run could not ask the server.
+    unseen: list[str] = field(default_factory=list)
+    changes: list[Object] = field(default_factory=list)
+    diffs: list[Object] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.changes)
+
+    def apply(self, wanted: Object, live: Object | None) -> Object:
+        """The object as the server keeps it; nothing is sent where live already is as wanted."""
+        if live is not None and not differences(wanted, live):
+            return live
+        try:
+            kept = self._send(wanted, live)
+        except AgentError as error:
+            if error.kind != "not_found" or live is not None or not self.dry_run:
+                raise
+            # A plan for a place that the server does not know yet: no namespace, or no CRD.
+            self.unseen.append(wanted["kind"])
+            kept = wanted
+        if live is None or substance(live) != substance(kept):
+            self._note(wanted, live, kept)
+        return kept
+
+    def remove(self, live: Object) -> None:
+        kind, meta = BY_NAME[live["kind"]], live["metadata"]
+        if not _names.is_ours(live):
+            raise AgentError(
+                "not_ours", f"{kind.name} {meta['name']} was not made by this collection, so it is not removed"
+            )
+        self.may_write()
+        if self.kube.delete(kind, meta["namespace"], meta["name"], uid=meta["uid"], dry_run=self.dry_run):
+            self._note(live, live, None)
+
+    def signal(self, live: Object, manager: str, annotation: str, value: str) -> Object:
+        """One annotation by a manager of its own, so that what FIELD_MANAGER applies need not carry it."""
+        meta = live["metadata"]
+        body = {
+            "apiVersion": live["apiVersion"],
+            "kind": live["kind"],
+            "metadata": {
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "uid": meta["uid"],
+                "annotations": {annotation: value},
+            },
+        }
+        self.may_write()
+        return self.kube.apply(body, manager=manager, force=True)
+
+    def raise_fence(self, live: Object | None) -> Object | None:
+        """After a take-over, before anything else: a run that survived its kill then meets a newer version, sees this
+        number and stops."""
+        return self.signal(live, _names.FENCE_MANAGER, _names.FENCE, str(self.fence)) if live else None
+
+    def _send(self, wanted: Object, live: Object | None) -> Object:
+        force, name = self.take_ownership, f"{wanted['kind']} {wanted['metadata']['name']}"
+        for _attempt in range(_ATTEMPTS):
+            self.may_write()
+            body = wanted if live is None else _under_version(wanted, live)
+            try:
+                return self.kube.apply(body, force=force, dry_run=self.dry_run)
+            except AgentError as error:
+                owners = error.details.get("owners")
+                if owners and all(owner.startswith("kubectl") for owner in owners.values()):
+                    self.progress(
+                        f"{name}: {', '.join(sorted(owners))} changed by hand "
+                        f"({', '.join(sorted(set(owners.values())))}); putting back"
+                    )
+                    force = True
+                    continue
+                if owners or error.details.get("status_code") != 409:
+                    raise
+            live = self._look_again(wanted)
+            if live is not None and not differences(wanted, live):
+                return live  # our own write, whose answer was lost
+        raise AgentError(
+            "conflict",
+            f"{name} keeps being changed by something else",
+            "Look who writes to it: kubectl get … --show-managed-fields.",
+        )
+
+    def _look_again(self, wanted: Object) -> Object | None:
+        meta = wanted["metadata"]
+        live = self.kube.get(BY_NAME[wanted["kind"]], meta["namespace"], meta["name"])
+        if live is None:
+            return None
+        fence = int((live["metadata"].get("annotations") or {}).get(_names.FENCE) or 0)
+        if fence > self.fence:
+            raise AgentError(
+                "lock_lost", f"another run has taken over {meta['name']}", "Let it finish, then look with status.yml."
+            )
+        if not _names.is_ours(live):
+            raise AgentError("not_ours", f"{wanted['kind']} {meta['name']} was replaced by one that is not ours")
+        return live
+
+    def _note(self, wanted: Object, live: Object | None, kept: Object | None) -> None:
+        what = "created" if live is None else "removed" if kept is None else "changed"
+        lines = [] if live is None or kept is None else drift(wanted, live)
+        kind, name = wanted["kind"], wanted["metadata"]["name"]
+        self.changes.append({"kind": kind, "name": name, "change": what, "fields": lines[:20]})
+        before, after = readable(live) if live else {}, readable(kept) if kept else {}
+        self.diffs.append(
+            {"before_header": f"{kind} {name}", "after_header": f"{kind} {name}", "before": before, "after": after}
+        )
+
+
+def _under_version(wanted: Object, live: Object) -> Object:
+    meta = {
+        **wanted["metadata"],
+        "resourceVersion": live["metadata"]["resourceVersion"],
+        "uid": live["metadata"]["uid"],
+    }
+    return {**wanted, "metadata": meta}

@@ -1,0 +1,122 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the API server's refusals mean, in one place."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+
+_MANAGER = re.compile(r'conflict with "([^"]+)"')
+_HANDSHAKE = re.compile(r"Handshake status ([0-9]{3})")
+RETRYABLE = frozenset((408, 429, 500, 502, 503, 504))
+#: For so many seconds after a connection broke, an API server may be one that has just started: it answers before it
+#: has loaded the roles and service accounts, and refuses what it will allow a moment later. Longer than the longest
+#: pause between two attempts, in which it may have come up.
+SETTLING_SECONDS = 25.0
+#: In the words of a 403 that comes from roles, and not from an admission policy.
+REFUSED_BY_RIGHTS = re.compile(r"is forbidden: User .* cannot \w+ resource")
+
+
+def status_of(body: Any) -> dict[str, Any]:
+    """The Status object of an answer; {} for the plain text that a proxy or an unknown path answers with."""
+    try:
+        status = json.loads(body)
+    except (TypeError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def is_retryable(code: int, status: dict[str, Any], since_broken: float = math.inf) -> bool:
+    """since_broken: seconds since a connection to this server broke."""
+    if code in (401, 403) and since_broken < SETTLING_SECONDS:
+        return True
+    # A schema error of an apply is dressed as a 500; trying again would only delay the answer.
+    return code in RETRYABLE and "failed to create typed patch object" not in status.get("message", "")
+
+
+def conflicting_managers(status: dict[str, Any]) -> dict[str, str]:
+    """Field path -> the manager that owns it, of a server-side apply's conflict; {} for any other kind of 409."""
+    causes = (status.get("details") or {}).get("causes") or []
+    return {
+        cause.get("field", "?"): match.group(1)
+        for cause in causes
+        if cause.get("reason") == "FieldManagerConflict" and (match := _MANAGER.search(cause.get("message", "")))
+    }
+
+
+def refused_handshake(error: Any) -> int:
+    """The status with which a websocket (exec, port-forward) was refused, 0 for any other failure of it. The library
+    has it in the words alone."""
+    found = _HANDSHAKE.search(str(getattr(error, "reason", "")))
+    return int(found[1]) if found else 0
+
+
+def _resource_of(path: str) -> str:
+    parts = [part for part in path.split("?")[0].split("/") if part]
+    if "namespaces" in parts and len(parts) > parts.index("namespaces") + 2:
+        start = parts.index("namespaces")
+        return "/".join(parts[start + 2 :]) + f" in namespace {parts[start + 1]}"
+    return "/".join(parts[2:] if parts[:1] == ["api"] else parts[3:]) or path
+
+
+def _way_out(path: str, fields: str) -> str:
+    """Of the one thing that kubectl can do to an object of ours and no apply can undo: what another manager owns is not
+    taken away, and beside ours it is one too many. As after `kubectl rollout undo` to probes of another kind."""
+    if "may not specify more than 1 handler type" not in fields:
+        return ""
+    name, _in, namespace = _resource_of(path).partition(" in namespace ")
+    return f"kubectl put a probe of another kind there; kubectl rollout undo {name} -n {namespace} takes it back."
+
+
+def refusal(method: str, path: str, code: int, body: Any) -> AgentError:
+    """An AgentError for an answer that no retry would change."""
+    status, what = status_of(body), _resource_of(path)
+    plain = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+    words = (status.get("message") or plain[:200]).strip()
+    details = {"status_code": code, "request": f"{method} {path.split('?')[0]}"}
+    if code == 401:
+        return AgentError(
+            "unauthorized",
+            "the API server does not accept the credential",
+            "Renew the token or kubeconfig; nothing was changed by this request.",
+            details,
+        )
+    if (
+        code == 403
+        and "forbidden: User" not in words
+        and ("admission webhook" in words or "exceeded quota" in words or "violates PodSecurity" in words)
+    ):
+        return AgentError("conflict", f"{what}: {words}", "", details)
+    if code == 403:
+        return AgentError(
+            "forbidden",
+            f"not allowed: {method} {what}: {words}",
+            "See docs/permissions for what the identity needs.",
+            details,
+        )
+    if code == 404:
+        return AgentError("not_found", f"{what} is not there", "", details)
+    if code == 409:
+        owners = conflicting_managers(status)
+        if owners:
+            fields = "; ".join(f"{field} belongs to {manager}" for field, manager in sorted(owners.items())[:4])
+            return AgentError(
+                "conflict",
+                f"{what}: {fields}",
+                "Ask that manager's owner, or run again with -e agent_take_ownership=true: these fields are ours then.",
+                {**details, "owners": owners},
+            )
+        return AgentError("conflict", f"{what}: {words}", "", {**details, "reason": status.get("reason", "")})
+    if code == 422:
+        causes = (status.get("details") or {}).get("causes") or []
+        fields = "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in causes[:4]) or words
+        return AgentError("invalid", f"{what} was refused: {fields}", _way_out(path, fields), details)
+    return AgentError(
+        "unavailable" if code in RETRYABLE else "conflict", f"{method} {what}: HTTP {code}: {words[:300]}", "", details
+    )

@@ -1,0 +1,158 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is there: the objects of one agent, or of many with one LIST per kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import SEED
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
+    APPLIED,
+    BY_NAME,
+    CLAIM,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    EXTERNAL_SECRET,
+    NETWORK_POLICY,
+    SECRET_STORE,
+    SERVICE_ACCOUNT,
+    Kind,
+)
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Live:
+    """Objects by kind's name; a kind that is absent is not there."""
+
+    agent: str
+    objects: dict[str, Object] = field(default_factory=dict)
+
+    @property
+    def deployment(self) -> Object | None:
+        return self.objects.get(DEPLOYMENT.name)
+
+    @property
+    def releases(self) -> Object | None:
+        return self.objects.get(CONFIG_MAP.name)
+
+    def template_annotation(self, name: str) -> str:
+        template = ((self.deployment or {}).get("spec") or {}).get("template") or {}
+        return str(((template.get("metadata") or {}).get("annotations") or {}).get(name) or "")
+
+    @property
+    def seed(self) -> str:
+        """The first configuration that stands in the template's init container; '' where there is none."""
+        pod = (self.deployment or {}).get("spec", {}).get("template", {}).get("spec", {})
+        variables = [one for container in pod.get("initContainers") or [] for one in container.get("env") or []]
+        return next((one.get("value") or "" for one in variables if one.get("name") == SEED), "")
+
+    @property
+    def image(self) -> str:
+        containers = (self.deployment or {}).get("spec", {}).get("template", {}).get("spec", {}).get("containers") or []
+        return next((one["image"] for one in containers if one.get("name") == _names.CONTAINER), "")
+
+
+def object_names(agent: str) -> dict[str, str]:
+    """Kind's name -> the name of this agent's object."""
+    return {
+        SERVICE_ACCOUNT.name: agent,
+        CLAIM.name: _names.claim(agent),
+        NETWORK_POLICY.name: agent,
+        SECRET_STORE.name: _names.secret_store(agent),
+        EXTERNAL_SECRET.name: _names.external_secret(agent),
+        DEPLOYMENT.name: agent,
+        CONFIG_MAP.name: _names.releases(agent),
+    }
+
+
+def look(kube: Kube, namespace: str, agent: str, *kinds: Kind) -> Live:
+    """By name, a read for each kind (all seven of an agent, or those given): what an operation does under its lock."""
+    names, found = object_names(agent), {}
+    for kind_name in [kind.name for kind in kinds] or names:
+        live = kube.get(BY_NAME[kind_name], namespace, names[kind_name])
+        if live is not None:
+            found[kind_name] = live
+    return Live(agent, found)
+
+
+def look_at_fleet(kube: Kube, namespace: str, agents: Iterable[str]) -> dict[str, Live]:
+    """One LIST per kind, of what is ours. Of a kind where something declared is not in the list, the names of all
+    are read too: it may be there without our label, and that is a clear stop."""
+    names = {agent: object_names(agent) for agent in agents}
+    found: dict[str, dict[str, Object]] = {agent: {} for agent in names}
+    for kind in (*APPLIED, CONFIG_MAP):
+        items = _listed(kube, kind, namespace)
+        by_name = {item["metadata"]["name"]: item for item in items}
+        missing = {of_agent[kind.name] for of_agent in names.values()} - by_name.keys()
+        if missing:
+            _refuse_strangers(kube, kind, namespace, missing)
+        for agent, of_agent in names.items():
+            if of_agent[kind.name] in by_name:
+                found[agent][kind.name] = by_name[of_agent[kind.name]]
+    return {agent: Live(agent, objects) for agent, objects in found.items()}
+
+
+def _listed(kube: Kube, kind: Kind, namespace: str) -> list[Object]:
+    try:
+        return kube.list_objects(kind, namespace, labels=_names.SELECTOR)[0]
+    except AgentError as error:
+        if error.kind == "not_found":  # the kind is not served here: a plan is possible all the same
+            return []
+        raise
+
+
+def _refuse_strangers(kube: Kube, kind: Kind, namespace: str, names: set[str]) -> None:
+    try:
+        there = kube.list_metadata(kind, namespace)
+    except AgentError as error:
+        if error.kind == "not_found":
+            return
+        raise
+    for item in there:
+        if item["metadata"]["name"] in names and not _names.is_ours(item):
+            raise stranger(kind.name, item["metadata"]["name"])
+
+
+def stranger(kind_name: str, name: str) -> AgentError:
+    """Of an object that is there, and is not ours."""
+    return AgentError(
+        "not_ours",
+        f"{kind_name} {name} is there, but was not made by this collection (no label "
+        f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY})",
+        "Adopting agents made by hand is an operation of its own. Choose another name, or remove that object yourself.",
+        {"object": {"kind": kind_name, "name": name}},
+    )
+
+
+def require_ours(live: Live) -> None:
+    """Meeting an object that is not ours is a clear stop, never a take-over."""
+    for kind_name, found in live.objects.items():
+        if not _names.is_ours(found):
+            raise stranger(kind_name, found["metadata"]["name"])
+
+
+def require_cluster(kube: Kube, wanted_uid: str | None, agent: str = "") -> str:
+    """The uid of the cluster that answers; AgentError unless it is the one the inventory pins."""
+    uid = kube.cluster_uid()
+    if not wanted_uid:
+        raise AgentError(
+            "wrong_cluster",
+            f"the inventory does not say which cluster is meant; the one at {kube.host} has uid {uid}",
+            f"If that is the right one, set agent_cluster_uid: {uid} in group_vars/agents.yml.",
+        )
+    if uid != wanted_uid:
+        raise AgentError(
+            "wrong_cluster",
+            f"the cluster at {kube.host} is {uid or 'without kube-system'}, but the inventory means {wanted_uid}",
+            "Look at KUBECONFIG and its context. Two agents with one Discord token would knock each other out.",
+        )
+    return uid

@@ -1,0 +1,82 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading what the controllers and the kubelet say of Deployments, ReplicaSets and pods; decisions are _verdict's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER, FIELD_MANAGER
+
+Object = dict[str, Any]
+
+
+def template_of(replica_set: Object) -> Object:
+    """Its pod template without the hash label that the controller adds: comparable with a Deployment's."""
+    template = replica_set["spec"]["template"]
+    labels = {
+        key: value for key, value in (template["metadata"].get("labels") or {}).items() if key != "pod-template-hash"
+    }
+    return {**template, "metadata": {**template["metadata"], "labels": labels}}
+
+
+def bare(template: Object) -> Object:
+    meta = {key: value for key, value in template["metadata"].items() if value}
+    return {**template, "metadata": {key: value for key, value in meta.items() if key != "creationTimestamp"}}
+
+
+def condition(live: Object, kind: str) -> Object:
+    return next((one for one in (live.get("status") or {}).get("conditions") or [] if one.get("type") == kind), {})
+
+
+def last_manager(live: Object) -> str:
+    entries = [entry for entry in live["metadata"].get("managedFields") or [] if entry.get("subresource") != "status"]
+    # Times are whole seconds: of several managers in one, it was not us.
+    newest: Object = max(
+        entries, key=lambda one: (one.get("time") or "", FIELD_MANAGER not in one.get("manager", "")), default={}
+    )
+    return str(newest.get("manager") or "someone else")
+
+
+def container_statuses(pod: Object, *, init: bool = False) -> list[Object]:
+    return (pod.get("status") or {}).get("initContainerStatuses" if init else "containerStatuses") or []
+
+
+def gateway_status(pod: Object) -> Object:
+    return next((one for one in container_statuses(pod) if one["name"] == CONTAINER), {})
+
+
+def ended(status: Object) -> int:
+    """How often the container ended: its restarts, and the end that it has not been restarted from."""
+    state = status.get("state") or {}
+    waiting = (state.get("waiting") or {}).get("reason", "")
+    return int(status.get("restartCount") or 0) + (1 if "terminated" in state or waiting == "CrashLoopBackOff" else 0)
+
+
+def lacks_its_volumes(pod: Object) -> bool:
+    """Nothing of it has begun. The kubelet makes the sandbox after the volumes; a slow pull comes after both."""
+    if condition(pod, "PodReadyToStartContainers").get("status") == "True":
+        return False
+    states = [status.get("state") or {} for status in container_statuses(pod, init=True) + container_statuses(pod)]
+    # With an init container the kubelet says PodInitializing of all of them, from the beginning.
+    return all(
+        (state.get("waiting") or {}).get("reason") in ("ContainerCreating", "PodInitializing") for state in states
+    )
+
+
+def waits_for(pod: Object) -> str:
+    """Why its first container that does not run yet waits; '' where that is only its turn."""
+    for status in container_statuses(pod, init=True) + container_statuses(pod):
+        reason = ((status.get("state") or {}).get("waiting") or {}).get("reason", "")
+        if reason and reason != "PodInitializing":
+            return str(reason)
+    return ""
+
+
+def waiting_message(pod: Object) -> str:
+    for status in container_statuses(pod, init=True) + container_statuses(pod):
+        message = ((status.get("state") or {}).get("waiting") or {}).get("message", "")
+        if message:
+            return str(message)
+    return ""

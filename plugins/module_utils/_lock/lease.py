@@ -1,0 +1,297 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lock of one agent: a Lease that is renewed while its holder lives, and taken over when it stands still.
+
+Clocks are never compared: whether a lease moves is judged by the local monotonic clock alone.
+"""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import LEASE
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
+
+DURATION_SECONDS = 15
+#: Whole seconds instead, from 5 on: for tests, which leave the locks of dead runs behind by the dozen. It shortens what
+#: this run's lease says, and never how long it waits for another's that says more.
+DURATION_VARIABLE = "AGENTS_TEST_LOCK_SECONDS"
+#: How long a write waits for the lock to be renewed again, and how long a lease is asked for that cannot be made.
+_PATIENCE_SECONDS = 60.0
+_LOOK_SECONDS = 0.5
+Object = dict[str, Any]
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of one lease, in seconds: it is renewed often enough to miss some renewals, and its holder stops writing some
+    time before others take over."""
+
+    duration: int = DURATION_SECONDS
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Times:
+        """A value that is no such number counts as none."""
+        told = environ.get(DURATION_VARIABLE, "")
+        return cls(min(max(5, int(told)), DURATION_SECONDS) if told.isdecimal() else DURATION_SECONDS)
+
+    @property
+    def renew(self) -> float:
+        return self.duration / 5
+
+    @property
+    def sure(self) -> float:
+        return self.duration - self.renew
+
+    def dead_after(self, spec: Object) -> int:
+        """How long somebody's lease must stand still: as long as it says itself, if that is longer."""
+        said = spec.get("leaseDurationSeconds")
+        return max(self.duration, said if isinstance(said, int) else 0)
+
+
+class Lock:
+    """A context manager. require() is asked before every write; fence is the lease's count of changes of hands.
+
+    Raises AgentError 'locked' within five seconds when somebody else's lease moves.
+    """
+
+    def __init__(
+        self, kube: Kube, namespace: str, agent: str, holder: str, context: Context, *, force: bool = False
+    ) -> None:
+        self._kube, self._namespace, self._name, self._context, self._force = (
+            kube,
+            namespace,
+            _names.lease(agent),
+            context,
+            force,
+        )
+        self._agent, self._times = agent, Times.of(context.environ)
+        self.identity = f"{holder} #{secrets.token_hex(4)}"
+        self.fence = 0
+        self.taken_over_from = ""
+        #: The whole identity behind it.
+        self.previous_identity = ""
+        self._lease: Object = {}
+        #: Until when nobody else can have taken the lease over, on the local monotonic clock.
+        self._sure_until = 0.0
+        self._stop, self._lost, self._renewed = threading.Event(), threading.Event(), threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Lock:
+        self._acquire()
+        self._thread = threading.Thread(target=self._keep, name=f"lease-{self._agent}", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+        if not self._lost.is_set():
+            self._release()
+
+    def require(self) -> None:
+        """Before every write: whoever lost the lease must not touch the agent any more.
+
+        While it was not renewed in time (the API server restarts, this process was stopped) nobody knows; this waits
+        until the first renewal that is taken or refused says so.
+        """
+        with self._renewed:
+            known = self._renewed.wait_for(
+                lambda: self._lost.is_set() or time.monotonic() < self._sure_until, _PATIENCE_SECONDS
+            )
+        if self._lost.is_set():
+            raise AgentError(
+                "lock_lost",
+                f"the lock of {self._agent} was taken over by another run while the API server was out of reach for us",
+                "Let the other run finish, then look with status.yml.",
+            )
+        if not known:
+            raise AgentError(
+                "lock_lost",
+                f"the lock of {self._agent} could not be renewed: the API server is out of reach",
+                "Nothing changed since the last step shown; run the same command again to go on.",
+            )
+
+    def _acquire(self) -> None:
+        seen, since, told, broken, begun = "", time.monotonic(), False, "", time.monotonic()
+        while True:
+            live = self._kube.get(LEASE, self._namespace, self._name)
+            if live is None:
+                if self._create():
+                    return
+                if time.monotonic() - begun > _PATIENCE_SECONDS:
+                    raise AgentError(
+                        "unavailable",
+                        f"Lease {self._name} could not be made within {_PATIENCE_SECONDS:.0f} s",
+                        "Nothing was changed; run the same command again.",
+                    )
+                time.sleep(_LOOK_SECONDS)
+                continue
+            if not _names.is_ours(live):
+                raise AgentError(
+                    "not_ours",
+                    f"Lease {self._name} was not made by this collection",
+                    "Remove it, or choose another agent name.",
+                )
+            spec = live.get("spec") or {}
+            holder = spec.get("holderIdentity") or ""
+            if not holder or holder == self.identity:
+                # It is ours already where the answer to our write was lost; then the fence of the one before us is
+                # still to be raised.
+                if self._take(live, taken_from=broken if holder else ""):
+                    return
+                continue
+            state = f"{holder} {live['metadata']['resourceVersion']}"
+            if self._force:
+                self._context.progress(
+                    f"{self._agent}: breaking the lock of {shown_holder(holder)} (held for {held_for(spec)}), as told"
+                )
+                broken = holder
+                if self._take(live, taken_from=holder):
+                    return
+                continue
+            if state != seen:
+                if seen:
+                    raise self._held(holder, spec)
+                seen, since = state, time.monotonic()
+            waited, dead_after = time.monotonic() - since, self._times.dead_after(spec)
+            if waited > dead_after:
+                self._context.progress(
+                    f"{self._agent}: the lock of {shown_holder(holder)} has not moved for "
+                    f"{dead_after} s; taking it over"
+                )
+                broken = holder
+                if self._take(live, taken_from=holder):
+                    return
+                continue
+            if waited > Times(dead_after).renew + 1 and not told:
+                told = True
+                self._context.progress(
+                    f"{self._agent}: locked by {shown_holder(holder)}, whose lock does not move; waiting "
+                    f"{dead_after} s before taking it over"
+                )
+            time.sleep(_LOOK_SECONDS)
+
+    def _held(self, holder: str, spec: Object) -> AgentError:
+        return AgentError(
+            "locked",
+            f"{self._agent} is being changed by {shown_holder(holder)}, who holds the lock since {held_for(spec)}",
+            "Wait for that run to end, then run again. force_unlock breaks the lock of a run that you know is dead.",
+            {"holder": shown_holder(holder)},
+        )
+
+    def _spec(self, transitions: int) -> Object:
+        now = _now()
+        return {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": self._times.duration,
+            "leaseTransitions": transitions,
+            "acquireTime": now,
+            "renewTime": now,
+        }
+
+    def _create(self) -> bool:
+        body = {
+            "apiVersion": LEASE.api_version,
+            "kind": LEASE.name,
+            "spec": self._spec(0),
+            "metadata": {"name": self._name, "namespace": self._namespace, "labels": _names.labels(self._agent)},
+        }
+        sent = time.monotonic()
+        try:
+            self._lease = self._kube.create(LEASE, body)
+        except AgentError as error:
+            if error.kind in ("conflict", "unavailable"):
+                # Somebody was faster, or the answer was lost: the next look tells, our identity is unique. The look
+                # itself is bounded by its own retries.
+                return False
+            raise
+        self._sure(sent)
+        return True
+
+    def _take(self, live: Object, taken_from: str = "") -> bool:
+        transitions = int((live.get("spec") or {}).get("leaseTransitions") or 0) + 1
+        body, sent = {**live, "spec": self._spec(transitions)}, time.monotonic()
+        try:
+            self._lease = self._kube.replace(LEASE, body)
+        except AgentError as error:
+            if error.kind in ("conflict", "not_found"):
+                return False
+            raise
+        self.fence, self.taken_over_from, self.previous_identity = transitions, shown_holder(taken_from), taken_from
+        self._sure(sent)
+        return True
+
+    def _sure(self, sent: float) -> None:
+        """A write to the lease was taken. Counted from before it was sent: the others count from when it was kept."""
+        with self._renewed:
+            self._sure_until = sent + self._times.sure
+            self._renewed.notify_all()
+
+    def _keep(self) -> None:
+        while not self._stop.wait(self._times.renew):
+            sent = time.monotonic()
+            try:
+                self._renew(Budget(self._times.sure))
+                self._sure(sent)
+            except AgentError:
+                if self._lost.is_set():
+                    with self._renewed:
+                        self._renewed.notify_all()
+                    return
+                # Nobody answers. Whether the lease is still ours shows the first renewal that is taken or refused.
+
+    def _renew(self, budget: Budget) -> None:
+        """Until the lease takes it: only then do the others begin to count again."""
+        while True:
+            self._lease["spec"]["renewTime"] = _now()
+            try:
+                self._lease = self._kube.replace(LEASE, self._lease, budget)
+                return
+            except AgentError as error:
+                if error.kind not in ("conflict", "not_found"):
+                    raise
+                self._doubt()
+                live = self._kube.get(LEASE, self._namespace, self._name)
+                if not live or (live.get("spec") or {}).get("holderIdentity") != self.identity:
+                    self._lost.set()
+                    raise
+                self._lease = live  # our own write, whose answer was lost
+
+    def _doubt(self) -> None:
+        """A renewal was refused: no write before it is known why."""
+        with self._renewed:
+            self._sure_until = 0.0
+
+    def _release(self) -> None:
+        try:
+            self._lease["spec"] = {**self._lease["spec"], "holderIdentity": "", "renewTime": _now()}
+            self._kube.replace(LEASE, self._lease, Budget(10.0))
+        except AgentError as error:
+            if error.kind == "conflict":
+                live = self._kube.get(LEASE, self._namespace, self._name) or {}
+                if (live.get("spec") or {}).get("holderIdentity") == self.identity:
+                    self._lease = live
+                    self._release()
+                return
+            # Nothing is broken by this: the next run takes a lease over that does not move.
+            self._context.progress(
+                f"{self._agent}: the lock could not be released ({error.kind}); it is free in {self._times.duration} s"
+            )

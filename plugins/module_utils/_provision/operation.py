@@ -1,0 +1,247 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Vault's side of one agent: KV entry, policy, AppRole, and the SecretID in the Secret that ESO logs in with.
+
+Made so that it can be killed anywhere and run again: what is there and works is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
+    METADATA,
+    Access,
+    access_secret,
+    read_access,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
+    ACCESS_NEEDS,
+    require_permissions,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import NAMESPACE, SECRET
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import require_cluster, stranger
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import check_agent_name, check_namespace
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import (
+    check_key,
+    check_mount,
+    check_vault_path,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import (
+    generate,
+    generated_keys,
+    of_options,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.operation import renew
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, require_kv2
+
+Object = dict[str, Any]
+_TTL = re.compile(r"\A(0|[1-9][0-9]*[smh])\Z")
+
+
+def policy_text(mount: str, path: str) -> str:
+    """What ESO may do for this agent: read its one path, nothing else."""
+    return "".join(f'path "{mount}/{part}/{path}" {{\n  capabilities = ["read"]\n}}\n' for part in ("data", "metadata"))
+
+
+def role_settings(agent: str, params: Params) -> Object:
+    return {
+        "token_policies": [_names.vault_policy(agent)],
+        "secret_id_ttl": _as_seconds(params["secret_id_ttl"]),
+        "token_ttl": _as_seconds(params["token_ttl"]),
+        "secret_id_num_uses": 0,
+        "bind_secret_id": True,
+    }
+
+
+def _as_seconds(ttl: str) -> int:
+    return 0 if ttl == "0" else int(ttl[:-1]) * {"s": 1, "m": 60, "h": 3600}[ttl[-1]]
+
+
+def _checked(params: Params) -> tuple[str, str, str]:
+    agent, namespace = check_agent_name(params["name"]), check_namespace(params["namespace"])
+    path = check_vault_path(params["vault_path"], agent)
+    for option in ("vault_mount", "approle_mount"):
+        check_mount(params[option], option)
+    for option in ("secret_id_ttl", "token_ttl"):
+        if not _TTL.match(params[option]):
+            raise AgentError("invalid", f"{option}: {params[option][:80]!r} is not allowed")
+    for key in params["required_keys"]:
+        check_key(key)
+    of_options(params["key_policy"])
+    return agent, namespace, path
+
+
+class _Access:
+    """The steps, each told and counted; nothing is written in check mode."""
+
+    def __init__(self, kube: Kube, vault: Vault, params: Params, context: Context) -> None:
+        self.kube, self.vault, self.params, self.context = kube, vault, params, context
+        self.agent, self.namespace, self.path = _checked(params)
+        self.mount, self.approle = params["vault_mount"], params["approle_mount"]
+        self.changes: list[str] = []
+        self.writer = Writer(kube, take_ownership=True, progress=context.progress)
+
+    def change(self, words: str) -> bool:
+        """True when it is to be done for real."""
+        self.changes.append(words)
+        self.context.progress(f"{self.agent}: {words}" + (" (would)" if self.context.check_mode else ""))
+        if not self.context.check_mode:
+            self.writer.may_write()
+        return not self.context.check_mode
+
+    def namespace_exists(self) -> bool:
+        if self.kube.get(NAMESPACE, "", self.namespace) is not None:
+            return True
+        if self.change(f"namespace {self.namespace} made"):
+            body = {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": self.namespace, "labels": _names.fleet_labels()},
+            }
+            try:
+                self.kube.create(NAMESPACE, body)
+            except AgentError as error:
+                if error.details.get("reason") != "AlreadyExists" and error.kind != "unavailable":
+                    raise
+            return True
+        return False
+
+    def values(self) -> list[str]:
+        """Generated keys that are missing are made; the names of those that only a person can supply."""
+        require_kv2(self.vault, self.mount)
+        entry = Entry(self.vault, self.mount, self.path)
+        found = entry.read()
+        values, version = found or ({}, entry.metadata().last)
+        policies = of_options(self.params["key_policy"])
+        new = [key for key in generated_keys(policies) if not values.get(key)]
+        if new and self.change(f"Vault's {self.mount}/{self.path}: {', '.join(new)} generated"):
+            # A whole write under check-and-set: whoever wrote meanwhile is not overwritten, the run is simply repeated.
+            values = {**values, **{key: generate(policies[key]) for key in new}}
+            entry.write(values, expected_version=version)
+        return [key for key in self.params["required_keys"] if not values.get(key) and key not in new]
+
+    def journal(self) -> None:
+        """Where rotations keep what they are about to do: short, and only ever written under check-and-set."""
+        where = _journal.entry(self.vault, self.mount, self.agent)
+        found = where.metadata()
+        as_wanted = found.max_versions == _journal.MAX_VERSIONS and found.cas_required
+        if not as_wanted and self.change(f"journal of rotations at {where} made"):
+            where.settle(max_versions=_journal.MAX_VERSIONS, cas_required=True)
+
+    def policy(self) -> None:
+        name, wanted = _names.vault_policy(self.agent), policy_text(self.mount, self.path)
+        if self.vault.policy(name) != wanted and self.change(f"policy {name} written"):
+            self.vault.write_policy(name, wanted)
+
+    def role(self) -> None:
+        name, wanted = _names.vault_role(self.agent), role_settings(self.agent, self.params)
+        found = self.vault.role(self.approle, name) or {}
+        if {key: found.get(key) for key in wanted} != wanted and self.change(f"AppRole {name} written"):
+            self.vault.write_role(self.approle, name, wanted)
+
+    def secret_id(self, there: bool) -> None:
+        """A SecretID that still logs in is kept. A new one is written at once, together with its accessor."""
+        name, role = _names.approle_secret(self.agent), _names.vault_role(self.agent)
+        live = self.kube.get(SECRET, self.namespace, name) if there else None
+        if live is not None and not _names.is_ours(live):
+            raise stranger(SECRET.name, name)
+        access = read_access(live or {"metadata": {}}, self.context)
+        role_id = self.vault.role_id(self.approle, role) if self.vault.role(self.approle, role) else ""
+        same_role = role_id and access.role_id == role_id
+        if same_role and access.secret_id and self._logs_in(role, access):
+            return
+        if self.change(f"a new SecretID for {role} in Secret {name}"):
+            secret_id, accessor = self.vault.new_secret_id(self.approle, role, METADATA)
+            role_id = role_id or self.vault.role_id(self.approle, role)
+            # What a renewal that is open has noted stays: it will go on with this SecretID.
+            access = replace(access, role_id=role_id, secret_id=secret_id, accessor=accessor)
+            self.writer.apply(access_secret(self.agent, self.namespace, access), live)
+
+    def _logs_in(self, role: str, access: Access) -> bool:
+        try:
+            return self.vault.logs_in(self.approle, access.role_id, access.secret_id)
+        except LockedOut as error:
+            # One more would be refused as well: the renewal lifts that, and proves what it makes.
+            raise AgentError(
+                "vault",
+                f"{self.agent}: Vault has locked {role} out, since too many logins had failed: whether its SecretID "
+                "works cannot be told",
+                f"ansible-playbook playbooks/rotate_access.yml -e agent={self.agent} lifts that and makes a new one; "
+                "or run this again, 15 minutes after the last failed login.",
+                error.details,
+            ) from None
+
+    def raise_fence(self) -> None:
+        """After a take-over: a run that is thought dead and may still write must meet our mark first."""
+        self.writer.raise_fence(self.kube.get(SECRET, self.namespace, _names.approle_secret(self.agent)))
+
+
+def provide_or_renew(params: Params, context: Context) -> Result:
+    """The operation that the option secret_id names."""
+    return renew(params, context) if params["secret_id"] == "renew" else provide(params, context)
+
+
+def provide(params: Params, context: Context) -> Result:
+    """Result: cluster_uid, missing_keys (for a person to supply), changes (words). No value in any of them."""
+    _checked(params)
+    kube = Kube(params, context)
+    try:
+        # The one operation that runs while the inventory pins no cluster: it prints the uid to pin.
+        uid = require_cluster(kube, params["cluster_uid"]) if params["cluster_uid"] else kube.cluster_uid()
+        access = _Access(kube, Vault(params, context), params, context)
+        there = access.namespace_exists()
+        if there:
+            # A namespace made just now has no Role yet: that is for the cluster's owner to bind.
+            require_permissions(kube, access.namespace, ACCESS_NEEDS, "provisioner")
+            require_not_frozen(kube, access.namespace, params["override_freeze"])
+        if context.check_mode:
+            missing = _steps(access, there)
+        else:
+            with Lock(
+                kube, access.namespace, access.agent, holder(params, context), context, force=params["force_unlock"]
+            ) as lock:
+                access.writer.may_write, access.writer.fence = lock.require, lock.fence
+                if lock.taken_over_from:
+                    access.raise_fence()
+                missing = _steps(access, there)
+    finally:
+        kube.close()
+    warnings = []
+    if missing:
+        warnings.append(
+            f"{access.agent}: a person must supply {', '.join(missing)}: vault kv patch "
+            f"-mount={access.mount} {access.path} {missing[0]}=-"
+        )
+    if not params["cluster_uid"]:
+        warnings.append(f"this cluster has uid {uid}: set agent_cluster_uid: {uid} in group_vars/agents.yml")
+    return {
+        "changed": bool(access.changes),
+        "agent": access.agent,
+        "cluster_uid": uid,
+        "missing_keys": missing,
+        "changes": access.changes,
+        "warnings": warnings,
+    }
+
+
+def _steps(access: _Access, there: bool) -> list[str]:
+    missing = access.values()
+    access.journal()
+    access.policy()
+    access.role()
+    access.secret_id(there)
+    return missing

@@ -1,0 +1,190 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has to be done for one agent, and why: a pure decision over what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes as _probes
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
+    UNPROVED,
+    Stamps,
+    deployment,
+    network_policy,
+    sealed,
+    seed_text,
+    supporting,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences, drift
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, DEPLOYMENT, NETWORK_POLICY
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import condition
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as _image
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity as _quantity
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, Home
+
+Object = dict[str, Any]
+_RELOADER = ("reloader.stakater.com/", "secret.reloader.stakater.com/", "configmap.reloader.stakater.com/")
+
+
+@dataclass(frozen=True)
+class AgentPlan:
+    """reasons: why something is to be done, one line each; [] = nothing. restarts: whether a new pod comes of it."""
+
+    agent: Agent
+    reasons: list[str]
+    restarts: bool
+    stamps: Stamps
+
+    @property
+    def todo(self) -> bool:
+        return bool(self.reasons)
+
+
+def refuse_what_cannot_be(agent: Agent, live: Live) -> None:
+    """What needs a look to be refused, before the first write."""
+    claim = live.objects.get(CLAIM.name)
+    if claim:
+        have, want = claim["spec"]["resources"]["requests"]["storage"], agent.volume_size
+        if _quantity.amount(want) < _quantity.amount(have):
+            raise AgentError(
+                "invalid",
+                f"{agent.name}: the volume is {have}, asked {want}; volumes never shrink",
+                f"Set agent_volume_size: {have}. A smaller volume means a new claim and a copy of the state.",
+            )
+        storage_class = claim["spec"].get("storageClassName")
+        if storage_class != agent.volume_class:
+            raise AgentError(
+                "invalid",
+                f"{agent.name}: the volume is of class {storage_class}, asked {agent.volume_class}; a "
+                "claim's class cannot change",
+                f"Set agent_volume_class: {storage_class}.",
+            )
+    refuse_second_owner(agent, live)
+
+
+def refuse_second_owner(agent: Home, live: Live) -> None:
+    """Somebody else restarts it, or keeps it from restarting."""
+    found = live.deployment
+    if found:
+        annotations = {
+            **(found["metadata"].get("annotations") or {}),
+            **(found["spec"]["template"]["metadata"].get("annotations") or {}),
+        }
+        owner = next((name for name in annotations if name.startswith(_RELOADER)), "")
+        if owner:
+            raise AgentError(
+                "conflict",
+                f"{agent.name}: Stakater Reloader restarts this Deployment too ({owner})",
+                "Two owners of restarts cannot both be proved: remove its annotations.",
+            )
+        if found["spec"].get("paused"):
+            raise AgentError(
+                "rollout",
+                f"{agent.name}: the Deployment is paused, so no rollout of it ever ends",
+                f"kubectl rollout resume deployment/{agent.name} -n {agent.namespace}",
+            )
+
+
+def settled_image(agent: Agent, live: Live, asked: str, tag: str) -> _image.Image:
+    """Which image is meant: the run's -e image or -e tag before the inventory's; 'current' is what runs now.
+    Without a digest, the tag is still to be resolved."""
+    if asked == "current":
+        if not live.image:
+            raise AgentError(
+                "invalid",
+                f"{agent.name}: image=current, but no pod of it was ever rolled out",
+                "Roll it out with an image first.",
+            )
+        running = _image.parse(live.image)
+        kept = ((live.deployment or {}).get("metadata", {}).get("annotations") or {}).get(_names.IMAGE_TAG, "")
+        return replace(running, tag=kept)
+    image = _image.parse(asked) if asked else agent.image
+    return _image.with_tag(image, tag) if tag else image
+
+
+def stamps_for(agent: Agent, live: Live, vault_version: int | None, restart_id: str) -> Stamps:
+    """What is not this run's to change is carried forward. A changed seed alone restarts nothing. Without proof by
+    Vault a stamp stays only while nothing else makes a new pod: that pod may read newer values."""
+    restart = restart_id or live.template_annotation(_names.RESTART_ID)
+    there = live.template_annotation(_names.SECRET_VERSION)
+    seed = live.seed if live.seed != seed_text(agent) else ""
+    carried = Stamps(str(vault_version) if vault_version is not None else there, restart, seed)
+    if carried.secret_version and live.deployment and not _template_differences(agent, live, carried):
+        return carried
+    return Stamps(str(vault_version) if vault_version is not None else UNPROVED, restart)
+
+
+def _template_differences(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
+    if not live.deployment:
+        return ["new"]
+    return differences(deployment(agent, stamps)["spec"]["template"], live.deployment["spec"]["template"])
+
+
+def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
+    """agent.image carries its digest. Compares what is rendered with what is live; reads nothing."""
+    reasons: list[str] = []
+    for wanted in supporting(agent):
+        found = live.objects.get(wanted["kind"])
+        if found is None:
+            reasons.append(f"{wanted['kind']} is to be made")
+        elif differences(wanted, found):
+            reasons += [f"{wanted['kind']} {line}" for line in drift(wanted, found)] or [
+                f"{wanted['kind']}: a field that is not wanted any more"
+            ]
+    if network_policy(agent) is None and NETWORK_POLICY.name in live.objects:
+        reasons.append("NetworkPolicy is to be removed (agent_network: open)")
+    reasons += _deployment_reasons(agent, live, stamps)
+    if not reasons and live.deployment:
+        wanted = sealed(deployment(agent, stamps))
+        if not is_available(live.deployment):
+            reasons.append("no pod is available")
+        elif not _releases.is_recorded(live.releases, wanted):
+            reasons.append("the running release was not recorded yet")
+    # A template that differs is a reason: where there is none, it need not be compared once more.
+    restarts = bool(reasons and _template_differences(agent, live, stamps))
+    return AgentPlan(agent, reasons, restarts, stamps)
+
+
+def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
+    found, wanted = live.deployment, sealed(deployment(agent, stamps))
+    if found is None:
+        return [f"{DEPLOYMENT.name} is to be made"]
+    if not differences(wanted, found):
+        return []
+    reasons = []
+    if live.image != agent.image.pinned:
+        reasons.append(
+            f"image {_short(live.image)} -> {_short(agent.image.pinned)}"
+            + (f" ({agent.image.tag})" if agent.image.tag else "")
+        )
+    version = live.template_annotation(_names.SECRET_VERSION)
+    if version != stamps.secret_version:
+        reasons.append(f"secret version {version or 'none'} -> {stamps.secret_version}")
+    if live.template_annotation(_names.RESTART_ID) != stamps.restart_id:
+        reasons.append(f"restart {stamps.restart_id}")
+    probes, by_probes = _probes.told(wanted, found)
+    reasons += [probes] if probes else []
+    # What was said above. An init container's image alone is not.
+    of_image = (".image: ",) if live.image != agent.image.pinned else ()
+    known = (_names.SECRET_VERSION, _names.RESTART_ID, *of_image, *by_probes)
+    reasons += [f"{DEPLOYMENT.name} {line}" for line in drift(wanted, found) if not any(mark in line for mark in known)]
+    return reasons or [f"{DEPLOYMENT.name}: a field that is not wanted any more"]
+
+
+def _short(image: str) -> str:
+    name, _at, digest = image.partition("@sha256:")
+    return digest[:12] if digest else name or "none"
+
+
+def is_available(live: Object) -> bool:
+    status = live.get("status") or {}
+    counts = [int(status.get(name) or 0) for name in ("updatedReplicas", "replicas", "availableReplicas")]
+    seen = int(status.get("observedGeneration") or 0) >= int(live["metadata"].get("generation") or 0)
+    return seen and counts == [1, 1, 1] and condition(live, "Progressing").get("reason") == "NewReplicaSetAvailable"

@@ -1,0 +1,178 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a run: all its agents looked at in one task, the images' digests settled once for all waves."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import (
+    Live,
+    look_at_fleet,
+    require_cluster,
+    require_ours,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import check_agent_name, check_run_id, lease
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holders
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, checked_params, of_params
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image
+from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
+    AgentPlan,
+    decide,
+    refuse_what_cannot_be,
+    settled_image,
+    stamps_for,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
+
+_REASONS_SHOWN = 4
+
+
+def _checked(params: Params) -> tuple[dict[str, Agent], dict[str, dict[str, Any]]]:
+    """Every agent of the run, validated before the first request to any server."""
+    given = params["agents"]
+    if not given:
+        raise AgentError(
+            "invalid", "there is no agent in this run", "Look at -e agent, --limit and the inventory's group 'agents'."
+        )
+    options = {}
+    for name, wanted in given.items():
+        check_agent_name(name)
+        if not isinstance(wanted, Mapping):
+            raise AgentError("invalid", f"{name}: its options are no mapping")
+        options[name] = checked_params(name, wanted)
+    agents = {}
+    for name, checked in options.items():
+        try:
+            agents[name] = of_params(checked)
+            if params["image"] or params["tag"]:
+                settled_image(
+                    agents[name],
+                    Live(name),
+                    "" if params["image"] == "current" else params["image"] or "",
+                    params["tag"] or "",
+                )
+        except AgentError as error:
+            raise AgentError(error.kind, f"{name}: {error.message}", error.hint, error.details) from None
+    if params["image"] and params["tag"]:
+        raise AgentError("invalid", "image and tag are both given", "Give one of them.")
+    check_run_id(params["restart_id"], "restart_id")
+    return agents, options
+
+
+def _one(options: Mapping[str, dict[str, Any]], option: str) -> Any:
+    """An option that must be the same for all agents of a run."""
+    values = {options[name][option]: name for name in options}
+    if len(values) > 1:
+        shown = ", ".join(f"{name}: {value}" for value, name in values.items())
+        raise AgentError(
+            "invalid", f"{option} differs between the agents of this run ({shown})", "Run them one by one."
+        )
+    return next(iter(values))
+
+
+def plan(params: Params, context: Context) -> Result:
+    """Result: todo (names, in the order of the run), agents {name: {image, reasons, restarts}}, cluster_uid.
+
+    AgentError before any write for what no agent of the run may have.
+    """
+    agents, options = _checked(params)
+    # Generated once per run, so that a retried job with the same id does not restart twice.
+    params = {**params, "restart_id": params["restart_id"] or f"run-{secrets.token_hex(6)}"}
+    namespace, provisioning = _one(options, "namespace"), params["operation"] == "provision"
+    if params["operation"] == "rotation":
+        # It looks for itself what is to be done, once its own words are checked: nobody is asked before that.
+        return _result({}, list(agents), params["cluster_uid"] or _one(options, "cluster_uid") or "", params, context)
+    kube = Kube({**params, "allow_insecure": params["allow_insecure"] or _one(options, "allow_insecure")}, context)
+    try:
+        pinned = params["cluster_uid"] or _one(options, "cluster_uid")
+        uid = kube.cluster_uid() if provisioning and not pinned else require_cluster(kube, pinned)
+        # Before a provision there may be no namespace, and no right to look into it: the operation itself looks then.
+        if not context.check_mode and not provisioning:
+            require_not_frozen(kube, namespace, params["override_freeze"])
+        vault = Vault(params, context) if any(one["secret_proof"] == "vault" for one in options.values()) else None
+        if provisioning:
+            return _result({}, list(agents), uid, params, context)
+        lives = look_at_fleet(kube, namespace, agents)
+        digests: dict[str, Image] = {}
+        plans, held = {}, holders(kube, namespace)
+        for name, agent in agents.items():
+            live = lives[name]
+            require_ours(live)
+            refuse_what_cannot_be(agent, live)
+            plans[name] = _plan_of(agent, live, params, options[name], vault, digests, context)
+            holder = held.get(lease(name))
+            if holder and not plans[name].todo:
+                # The last write of a killed run may be all but the release of its lock: the next run frees it.
+                plans[name] = replace(plans[name], reasons=[f"it is locked by {holder}, who is at work or was killed"])
+        return _result(plans, [name for name, one in plans.items() if one.todo], uid, params, context)
+    finally:
+        kube.close()
+
+
+def _plan_of(
+    agent: Agent,
+    live: Live,
+    params: Params,
+    options: Mapping[str, Any],
+    vault: Vault | None,
+    digests: dict[str, Image],
+    context: Context,
+) -> AgentPlan:
+    asked = params["image"] or ("current" if params["operation"] == "restart" and live.image else "")
+    meant = settled_image(agent, live, asked, params["tag"] or "")
+    if meant.digest and asked == "current":
+        # It runs, so it is there; the registry is not needed to keep it running.
+        digests.setdefault(str(meant), meant)
+    if str(meant) not in digests:
+        digests[str(meant)] = resolve(meant, context.environ)
+    settled = replace(agent, image=digests[str(meant)])
+    version = None
+    if vault and options["secret_proof"] == "vault":
+        version = Entry(vault, agent.vault_mount, agent.vault_path).metadata().current
+        if version is None:
+            raise AgentError(
+                "secret",
+                f"{agent.name}: Vault has no values at {agent.vault_mount}/{agent.vault_path}",
+                f"Run provision.yml -e agent={agent.name}, or undelete the path's newest version.",
+            )
+    restart_id = params["restart_id"] if params["operation"] == "restart" else ""
+    return decide(settled, live, stamps_for(settled, live, version, restart_id))
+
+
+def _result(plans: Mapping[str, AgentPlan], todo: list[str], uid: str, params: Params, context: Context) -> Result:
+    for name in todo:
+        if name in plans:
+            reasons = plans[name].reasons
+            more = f" (+{len(reasons) - _REASONS_SHOWN} more)" if len(reasons) > _REASONS_SHOWN else ""
+            verb = "new pod" if plans[name].restarts else "no restart"
+            context.progress(f"{name}: {verb}: {'; '.join(reasons[:_REASONS_SHOWN])}{more}")
+    idle = len(plans) - len(todo) if plans else 0
+    if idle > 0:
+        context.progress(
+            f"nothing to do for {idle} of {len(plans)} agents"
+            if idle > 1
+            else f"nothing to do for {next(n for n in plans if n not in todo)}"
+        )
+    return {
+        "changed": False,
+        "todo": todo,
+        "cluster_uid": uid,
+        "restart_id": params["restart_id"] if params["operation"] == "restart" else "",
+        "agents": {
+            # Only what the next task needs and a person asks for: results are kept small (awx.md).
+            name: {"image": str(one.agent.image), "reasons": one.reasons, "restarts": one.restarts}
+            for name, one in plans.items()
+            if one.todo
+        },
+    }

@@ -1,0 +1,104 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waits for a rollout by watching, reports what it sees, and fails as soon as failure is certain (R6)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import Object, gateway_status
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import (
+    FAILED,
+    WAITING,
+    Exit,
+    Memory,
+    Observed,
+    Verdict,
+    Wanted,
+    judge,
+)
+
+_LOG_LINES = 40
+_REPORT_SECONDS = 60
+#: How long to sleep at the most when nothing happens: some verdicts come with time alone.
+_TICK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Waited:
+    verdict: Verdict
+    observed: Observed
+
+
+def selections(agent: str) -> tuple[Selection, ...]:
+    pods = _names.pod_selector(agent)
+    return (
+        Selection(DEPLOYMENT, fields=f"metadata.name={agent}"),
+        Selection(REPLICA_SET, labels=pods),
+        Selection(POD, labels=pods),
+    )
+
+
+class _Exits:
+    """The ends of containers that were seen, each with its log, read once."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._kube, self._namespace = kube, namespace
+        self._seen: dict[tuple[str, int], Exit] = {}
+
+    def of(self, pods: list[Object]) -> tuple[Exit, ...]:
+        for pod in pods:
+            status = gateway_status(pod)
+            state, last = status.get("state") or {}, status.get("lastState") or {}
+            end, number = state.get("terminated"), int(status.get("restartCount") or 0)
+            if end is None and "terminated" in last:
+                end, number = last["terminated"], number - (0 if "waiting" in state else 1)
+            name = pod["metadata"]["name"]
+            if end and (name, number) not in self._seen and not pod["metadata"].get("deletionTimestamp"):
+                log = self._log(name, previous="running" in state)
+                self._seen[name, number] = Exit(
+                    name, number, int(end.get("exitCode") or 0), end.get("reason") or "", log
+                )
+        return tuple(self._seen.values())
+
+    def _log(self, pod: str, *, previous: bool) -> str:
+        """Of the container that ended: by now the kubelet may have started the next one, whose log is empty yet."""
+        for which in (previous, not previous):
+            text = self._kube.log(self._namespace, pod, CONTAINER, previous=which, lines=_LOG_LINES)
+            if text.strip():
+                return text
+        return ""
+
+
+def wait(
+    agent: Home, kube: Kube, written: Object, context: Context, *, schedule_grace: float, timeout: float
+) -> Waited:
+    """Until done or failed; a refusal of the API during the wait is raised as AgentError."""
+    wanted = Wanted(written["metadata"]["uid"], written["spec"]["template"], written["spec"]["replicas"])
+    started = time.monotonic()
+    memory, exits, told, told_at = Memory(), _Exits(kube, agent.namespace), "", started
+    with Watching(kube, agent.namespace, selections(agent.name)) as watching:
+        while True:
+            pods, live = watching.objects(POD), watching.objects(DEPLOYMENT)
+            observed = Observed(
+                time.monotonic(), live[0] if live else None, watching.objects(REPLICA_SET), pods, exits.of(pods)
+            )
+            verdict, memory = judge(wanted, observed, memory, schedule_grace)
+            if verdict.state != WAITING:
+                return Waited(verdict, observed)
+            elapsed = time.monotonic() - started
+            if elapsed > timeout:
+                return Waited(Verdict(FAILED, f"not done after {timeout:.0f} s: {verdict.words}", "timeout"), observed)
+            if verdict.words != told or time.monotonic() - told_at > _REPORT_SECONDS:
+                told, told_at = verdict.words, time.monotonic()
+                context.progress(f"{agent.name}: {verdict.words} ({elapsed:.0f} s)")
+            watching.wait(_TICK_SECONDS)

@@ -1,0 +1,69 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""S6 to S9 of a rotation, forward and on the way back: the Secret proved, the pod restarted for it, and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, prove
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CONFIG_MAP, DEPLOYMENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import require_ours
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import keys_not_proved, require_refusal
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.state import Rotation
+
+
+def prove_secret(it: Rotation) -> Proof:
+    run = it.run
+    return prove(run.agent, run.kube, it.vault, run.writer, run.context, run.params["sync_timeout"])
+
+
+def restart(it: Rotation, proof: Proof, stamp: str) -> None:
+    """S7, S8: the release that was proved, with the stamp of the secret version that its pod will read."""
+    live = it.look(DEPLOYMENT, CONFIG_MAP)
+    require_ours(live)
+    release = _releases.last_good(live.releases)
+    if release is None:
+        raise AgentError("rollout", f"{it.agent}: its releases have gone", f"rollout.yml -e agent={it.agent}")
+    wanted = _releases.revived(release, stamp)
+    before = len(it.run.writer.changes)
+    try:
+        bring_up(it.run, wanted, live, proof)
+    finally:
+        if len(it.run.writer.changes) > before:
+            it.changes.append("restarted")
+    it.release = _releases.record(it.run.agent, it.run.writer, live.releases, wanted, stamp, it.run.by).id
+    it.secret_version = stamp
+
+
+def verify_keys(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:
+    """S9, beyond what a rollout verifies: the old token is refused; where allowed, every key is asked for."""
+    try:
+        _verify(it, journal, base)
+    except AgentError as error:
+        if error.kind != "verify":
+            raise
+        raise Failed(Diagnosis("verify", error.message)) from None
+
+
+def _verify(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:
+    run, how = it.run, it.run.params["verify"]
+    if how == "ready":
+        return
+    namespace = run.agent.namespace
+    if not base:
+        run.warnings.append(f"{it.agent}: Vault has no old values any more: nobody asked whether they are refused")
+    if _names.GATEWAY_TOKEN in journal.keys and base.get(_names.GATEWAY_TOKEN):
+        require_refusal(run.kube, namespace, run.pod, base[_names.GATEWAY_TOKEN])
+        run.step("S9", "the gateway refuses the old token")
+    if how == "exec":
+        if wrong := keys_not_proved(run.kube, namespace, run.pod, journal.new):
+            raise AgentError("verify", f"pod {run.pod} does not have the new value of {', '.join(wrong)}")
+        run.step("S9", f"the pod has the new {', '.join(journal.keys)}")

@@ -1,0 +1,136 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""S1 of a rotation: what must be so before the first write, looked at and never mended here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import not_ready, see_access
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import require_vault_permissions
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET_STORE
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import is_available
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import (
+    DEFAULT_MAX_VERSIONS,
+    Entry,
+    Metadata,
+    kept_versions,
+    mount_max_versions,
+)
+
+Object = dict[str, Any]
+#: The base, the promotion, one edit by a person meanwhile, and the old values again.
+_FEWEST_VERSIONS = 4
+_ZERO = ("0", "0s", "0m0s", "0h0m0s")
+
+
+def capabilities(agent: Home) -> dict[str, tuple[str, ...]]:
+    """Path -> what the operator's token must be allowed there. docs/permissions grants exactly this."""
+    mount, journal, inbox = agent.vault_mount, _names.journal(agent.name), _names.inbox(agent.name)
+    return {
+        f"{mount}/config": ("read",),
+        f"{mount}/data/{agent.vault_path}": ("read", "patch"),
+        f"{mount}/metadata/{agent.vault_path}": ("read", "patch"),
+        f"{mount}/data/{journal}": ("create", "read", "update"),
+        f"{mount}/metadata/{journal}": ("read",),
+        f"{mount}/destroy/{journal}": ("update",),
+        f"{mount}/data/{inbox}": ("read", "patch"),
+        f"{mount}/metadata/{inbox}": ("read",),
+        f"{mount}/destroy/{inbox}": ("update",),
+    }
+
+
+def require_capabilities(agent: Home, vault: Vault) -> None:
+    require_vault_permissions(vault, capabilities(agent), "a rotation")
+
+
+def require_journal(agent: Home, journal: Entry) -> Metadata:
+    """Made by provision, so that its settings are not the operator's to choose."""
+    found = journal.metadata()
+    if not found.exists:
+        raise AgentError(
+            "vault",
+            f"{agent.name}: there is no place for the journal of rotations at {journal}",
+            f"Make it once: ansible-playbook playbooks/provision.yml -e agent={agent.name}",
+        )
+    return found
+
+
+def require_base_survives(agent: Home, live: Metadata, vault: Vault) -> None:
+    kept = kept_versions(live.max_versions, mount_max_versions(vault, agent.vault_mount))
+    if kept < _FEWEST_VERSIONS:
+        raise AgentError(
+            "vault",
+            f"{agent.name}: Vault keeps {kept} versions of {agent.vault_mount}/{agent.vault_path}; the one to go back "
+            "to would be destroyed",
+            f"vault kv metadata put -mount={agent.vault_mount} -max-versions={DEFAULT_MAX_VERSIONS} {agent.vault_path}",
+        )
+
+
+def require_refreshing(agent: Home, kube: Kube) -> tuple[Object, Object]:
+    """An ExternalSecret that never refreshes would be waited for in vain. SecretStore and ExternalSecret, as they are;
+    whether they are ready is not asked."""
+    name, store_name = _names.external_secret(agent.name), _names.secret_store(agent.name)
+    external = kube.get(EXTERNAL_SECRET, agent.namespace, name)
+    if external is None:
+        raise _not_syncing(agent, f"ExternalSecret {name} is not there")
+    spec = external["spec"]
+    if spec.get("refreshPolicy") == "CreatedOnce":
+        raise _not_syncing(agent, f"ExternalSecret {name} has refreshPolicy CreatedOnce, so it never refreshes")
+    if str(spec.get("refreshInterval")) in _ZERO:
+        raise _not_syncing(agent, f"ExternalSecret {name} has refreshInterval 0, so it never refreshes")
+    store = kube.get(SECRET_STORE, agent.namespace, store_name)
+    if store is None:
+        raise _not_syncing(agent, f"SecretStore {store_name} is not there")
+    return store, external
+
+
+def require_syncing(agent: Home, kube: Kube) -> None:
+    for live in require_refreshing(agent, kube):
+        if words := not_ready(live):
+            raise _not_syncing(agent, words, f"{see_access(agent)}. ")
+
+
+def _not_syncing(agent: Home, words: str, look: str = "") -> AgentError:
+    return AgentError(
+        "secret",
+        f"{agent.name}: {words}",
+        f"{look}Mend it, or put the declared one back: ansible-playbook rollout.yml -e agent={agent.name}. Nothing was "
+        "changed.",
+    )
+
+
+def require_settled(agent: Home, live: Live) -> None:
+    """A rotation restarts what runs and is proved, nothing else: no half rollout comes up with it."""
+    release = _releases.last_good(live.releases)
+    again = f"ansible-playbook rollout.yml -e agent={agent.name}"
+    if live.deployment is None or release is None:
+        raise AgentError("rollout", f"{agent.name} was never rolled out", f"First: {again}")
+    stamp = live.template_annotation(_names.SECRET_VERSION)
+    if differences(_releases.revived(release, stamp), live.deployment):
+        raise AgentError(
+            "rollout",
+            f"{agent.name}: what runs is not the release {release.shown()} that was proved",
+            f"First: {again}",
+        )
+    if not is_available(live.deployment):
+        raise AgentError("rollout", f"{agent.name}: no pod of it is available", f"First: {again}")
+
+
+def gone(agent: Home, keys: Iterable[str]) -> list[str]:
+    """Warnings for keys that somebody has left out of the live path meanwhile."""
+    return [
+        f"{agent.name}: {key} has gone from {agent.vault_mount}/{agent.vault_path} meanwhile; if that was not meant: "
+        f"vault kv patch -mount={agent.vault_mount} {agent.vault_path} {key}=-"
+        for key in keys
+    ]

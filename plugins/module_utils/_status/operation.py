@@ -1,0 +1,207 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is, for one agent or all: one LIST per kind; no values. Vault is read only where secrets are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
+    CLAIM,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    EXTERNAL_SECRET,
+    LEASE,
+    POD,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import require_cluster
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import check_agent_name, check_namespace
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import condition, gateway_status, waits_for
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
+from ansible_collections.digitalsys.agents.plugins.module_utils._status import secrets as _info_secrets
+from ansible_collections.digitalsys.agents.plugins.module_utils._status.secrets import (
+    BEHIND,
+    CURRENT,
+    ENDS_SOON,
+    PENDING,
+    UNKNOWN,
+    VALID,
+    span,
+)
+
+Object = dict[str, Any]
+_COLUMNS = ("agent", "health", "image", "secret", "volume", "restarts", "release", "lock")
+#: Of the table with secrets: what a line of 120 characters has no room for is in the table without them.
+_SECRETS_COLUMNS = ("agent", "health", "image", "vault", "in secret", "in pod", "rotation", "secretid", "lock")
+
+
+def _by_name(items: list[Object]) -> dict[str, Object]:
+    return {item["metadata"]["name"]: item for item in items}
+
+
+def info(params: Params, context: Context) -> Result:
+    """Result: agents (a list of mappings), table (text lines of the same, aligned). Vault is asked only for secrets."""
+    namespace = check_namespace(params["namespace"])
+    names = [check_agent_name(name) for name in params["names"] or []]
+    places = {
+        check_agent_name(name): _info_secrets.place_of(name, namespace, options)
+        for name, options in params["places"].items()
+    }
+    kube = Kube(params, context)
+    try:
+        require_cluster(kube, params["cluster_uid"])
+        found = {}
+        for kind in (DEPLOYMENT, CLAIM, EXTERNAL_SECRET, CONFIG_MAP, LEASE):
+            found[kind.name] = _by_name(_listed(kube, kind, namespace))
+        pods = kube.list_objects(POD, namespace, labels=_names.SELECTOR)[0]
+        known = {
+            item["metadata"]["labels"].get("app.kubernetes.io/instance") or item["metadata"]["name"]
+            for item in found[DEPLOYMENT.name].values()
+        }
+        agents = [_describe(name, found, pods) for name in names or sorted(known)]
+        if params["secrets"]:
+            servers = _info_secrets.ask_vault(kube, params, context)
+            for agent in agents:
+                name = agent["agent"]
+                place = places.get(name) or _info_secrets.place_of(name, namespace, {})
+                agent["secrets"] = _info_secrets.secret_facts(agent, place, servers)
+    finally:
+        kube.close()
+    lines = table(agents, secrets=params["secrets"])
+    for line in lines:
+        context.progress(line)
+    return {"changed": False, "agents": agents, "table": lines}
+
+
+def _listed(kube: Kube, kind: Any, namespace: str) -> list[Object]:
+    try:
+        return kube.list_objects(kind, namespace, labels=_names.SELECTOR)[0]
+    except AgentError as error:
+        if error.kind == "not_found":
+            return []
+        raise
+
+
+def _describe(name: str, found: dict[str, dict[str, Object]], pods: list[Object]) -> Object:
+    live = found[DEPLOYMENT.name].get(name)
+    of_agent = [pod for pod in pods if pod["metadata"]["labels"].get("app.kubernetes.io/instance") == name]
+    claim = found[CLAIM.name].get(_names.claim(name)) or {}
+    external = found[EXTERNAL_SECRET.name].get(_names.external_secret(name)) or {}
+    newest = _releases.last_good(found[CONFIG_MAP.name].get(_names.releases(name)))
+    lock = (found[LEASE.name].get(_names.lease(name)) or {}).get("spec") or {}
+    template = ((live or {}).get("spec") or {}).get("template") or {}
+    containers = (template.get("spec") or {}).get("containers") or []
+    image = next((one["image"] for one in containers if one.get("name") == _names.CONTAINER), "")
+    return {
+        "agent": name,
+        "health": health(live, of_agent),
+        "image": image,
+        "tag": ((live or {}).get("metadata", {}).get("annotations") or {}).get(_names.IMAGE_TAG, ""),
+        "secret_version": ((template.get("metadata") or {}).get("annotations") or {}).get(_names.SECRET_VERSION, ""),
+        "secret_ready": condition(external, "Ready").get("status") == "True",
+        "secret_refreshed": (external.get("status") or {}).get("refreshTime", ""),
+        "volume": ((claim.get("status") or {}).get("capacity") or {}).get("storage", ""),
+        "volume_phase": (claim.get("status") or {}).get("phase", ""),
+        "restarts": sum(int(gateway_status(pod).get("restartCount") or 0) for pod in of_agent),
+        "pods": [pod["metadata"]["name"] for pod in of_agent],
+        "node": next((pod["spec"].get("nodeName", "") for pod in of_agent), ""),
+        "release": newest.id if newest else "",
+        "released_at": newest.at if newest else "",
+        "locked_by": f"{shown_holder(lock['holderIdentity'])}, {held_for(lock)}" if lock.get("holderIdentity") else "",
+    }
+
+
+def health(live: Object | None, pods: list[Object]) -> str:
+    """One or two words: running, starting, crashing, no image, stopped, paused, two pods, missing."""
+    if live is None:
+        return "missing"
+    if live["spec"].get("paused"):
+        return "paused"
+    if not live["spec"].get("replicas"):
+        return "stopped"
+    # An evicted pod stays as an object that has ended.
+    ended = ("Succeeded", "Failed")
+    alive = [
+        pod
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp") and (pod.get("status") or {}).get("phase") not in ended
+    ]
+    if len(alive) > 1:
+        return "two pods"
+    if (live.get("status") or {}).get("availableReplicas"):
+        return "running"
+    words = {"CrashLoopBackOff": "crashing", "ImagePullBackOff": "no image", "ErrImagePull": "no image"}
+    return next((words[reason] for pod in alive if (reason := waits_for(pod)) in words), "starting")
+
+
+def _row(agent: Object) -> list[str]:
+    digest = agent["image"].partition("@sha256:")[2][:12]
+    return [
+        agent["agent"],
+        agent["health"],
+        f"{agent['tag']} {digest}".strip() or "-",
+        _stamp(agent) + _not_ready(agent),
+        agent["volume"] or agent["volume_phase"] or "-",
+        str(agent["restarts"]),
+        agent["release"] or "-",
+        agent["locked_by"] or "-",
+    ]
+
+
+def _stamp(agent: Object) -> str:
+    version = str(agent["secret_version"])
+    return f"v{version}" if version.isdigit() else version or "-"
+
+
+def _not_ready(agent: Object) -> str:
+    return "" if agent["secret_ready"] else " !"
+
+
+def _row_with_secrets(agent: Object) -> list[str]:
+    """'?' for what is not known."""
+    plain, facts = _row(agent), agent["secrets"]
+    stamp, version, left = _stamp(agent), facts["vault_version"], facts["secret_id_seconds_left"]
+    newest = {None: "?", 0: "-"}.get(version, f"v{version}")
+    pods = {
+        "": "-",
+        CURRENT: stamp if stamp == newest else f"{stamp} = {newest}",
+        PENDING: f"{stamp} pending",
+        BEHIND: f"{stamp} behind",
+    }
+    lasts = {
+        VALID: VALID + ("" if facts["secret_id_expires"] == "" else " ?" if left is None else f" {span(left)}"),
+        ENDS_SOON: f"ends in {span(left or 0)}",
+        UNKNOWN: "?",
+    }
+    return [
+        *plain[:3],
+        newest,
+        ("?" if facts["in_secret"] == UNKNOWN else facts["in_secret"]) + _not_ready(agent),
+        pods.get(facts["in_pod"], f"{stamp} ?"),
+        _rotation(facts["rotation"]),
+        lasts.get(facts["secret_id"], facts["secret_id"]),
+        plain[-1],
+    ]
+
+
+def _rotation(rotation: Object | None) -> str:
+    if rotation is None:
+        return "?"
+    return f"{rotation['phase'].replace('_', ' ')} {span(rotation['age_seconds'])}" if rotation else "-"
+
+
+def table(agents: list[Object], *, secrets: bool = False) -> list[str]:
+    """Aligned text, a line an agent. '!' behind the secret: its ExternalSecret is not ready. With secrets, other
+    columns, and beneath them a line for each note."""
+    columns, row = (_SECRETS_COLUMNS, _row_with_secrets) if secrets else (_COLUMNS, _row)
+    rows = [list(columns), *(row(agent) for agent in agents)]
+    widths = [max(len(one[column]) for one in rows) for column in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(one, widths, strict=True)).rstrip() for one in rows]
+    noted = [f"{agent['agent']}: {note}" for agent in agents for note in agent["secrets"]["notes"]] if secrets else []
+    return lines + noted

@@ -1,0 +1,283 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Of the agents' secrets what costs reads of Vault: what stands where, what is open, what ends. No value among it.
+
+What may not be read is no failure: the fact stays unknown, and a note says what is missing.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
+    SecretId,
+    read_access,
+    secret_id_state,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import decoded, missing_keys, unequal_keys
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import SECRET
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_mount, home
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import PLACE
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
+
+Object = dict[str, Any]
+Values = dict[str, str]
+
+UNKNOWN = "unknown"
+EQUAL, BEHIND, MISSING = "equal", "behind", "missing"
+CURRENT, PENDING = "current", "pending restart"
+VALID, ENDS_SOON, ENDED, REFUSED, LOCKED_OUT = "valid", "ends soon", "ended", "refused", "locked out"
+#: A SecretID that ends within these seconds is worth a note: from then on ESO cannot log in.
+SOON = 7 * 86400
+
+_VALIDATOR = ArgumentSpecValidator(PLACE)
+
+
+@dataclass(frozen=True)
+class Place(Home):
+    """Where an agent's secret stands, and how ESO logs in for it. approle_role_id: '' for the one in the Secret."""
+
+    approle_mount: str
+    approle_role_id: str
+
+
+@dataclass(frozen=True)
+class Servers:
+    """now: seconds since 1970 by Vault's clock."""
+
+    kube: Kube
+    vault: Vault
+    context: Context
+    now: float
+
+
+def place_of(name: str, namespace: str, options: Any) -> Place:
+    """options: what the inventory says otherwise than by default; None counts as not said."""
+    try:
+        if not isinstance(options, Mapping):
+            raise AgentError("invalid", "its place is no mapping")
+        checked = _VALIDATOR.validate({option: value for option, value in options.items() if value is not None})
+        if checked.error_messages:
+            raise AgentError("invalid", checked.error_messages[0])
+        given = checked.validated_parameters
+        return Place(
+            **vars(home({**given, "name": name, "namespace": namespace})),
+            approle_mount=check_mount(given["approle_mount"], "approle_mount"),
+            approle_role_id=given["approle_role_id"] or "",
+        )
+    except AgentError as error:
+        raise AgentError(error.kind, f"places: {name}: {error.message}", error.hint, error.details) from None
+
+
+def ask_vault(kube: Kube, params: Object, context: Context) -> Servers:
+    """Logged in. A token that has ended is one clear error here, and not a question mark in every cell."""
+    vault = Vault(params, context)
+    vault.capabilities("sys/capabilities-self")
+    return Servers(kube, vault, context, vault.now())
+
+
+def unknown() -> Object:
+    """Facts of an agent of which nothing could be read. None: not known; 0, '', [], {}: known that there is none."""
+    return {
+        "vault_version": None,
+        "missing_keys": None,
+        "in_secret": UNKNOWN,
+        "unequal_keys": [],
+        "in_pod": UNKNOWN,
+        "rotation": None,
+        "secret_id": UNKNOWN,
+        "secret_id_expires": None,
+        "secret_id_seconds_left": None,
+        "journal_exposed": None,
+        "notes": [],
+    }
+
+
+def secret_facts(agent: Object, place: Place, at: Servers) -> Object:
+    """agent: as _info describes it."""
+    facts = unknown()
+    notes: list[str] = facts["notes"]
+    with Noting(notes):
+        facts["rotation"] = _rotation(place, at, notes)
+    facts.update(_copies(agent, place, at, notes, rotating=bool(facts["rotation"])))
+    with Noting(notes):
+        facts.update(_access(place, at, notes))
+    return facts
+
+
+class Noting:
+    """A refusal within it becomes a note, and what was to be found out stays unknown. A server that is sealed or out of
+    reach is everybody's failure, and goes on up."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self._notes = notes
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if not isinstance(error, AgentError) or error.kind in ("unavailable", "unauthorized"):
+            return False
+        if error.kind == "vault" and "status_code" not in error.details:
+            return False
+        forbidden = error.kind == "forbidden"
+        self._notes.append("this identity may not get its Secrets" if forbidden else error.message.splitlines()[0])
+        return True
+
+
+# Vault, the Secret, the pod
+
+
+def in_secret(newest: Values, there: Values | None) -> Object:
+    """there: what the Secret holds; None where there is no Secret."""
+    if there is None:
+        return {"in_secret": MISSING}
+    unequal = unequal_keys(newest, there)
+    return {"in_secret": BEHIND if unequal else EQUAL, "unequal_keys": unequal}
+
+
+def in_pod(same: bool, secret: str) -> str:
+    """same: the pod was started with the values that are Vault's newest, whatever their version's number: an aborted
+    rotation, or one that was taken back, leaves a new number with the old content."""
+    if same:
+        return CURRENT
+    return PENDING if secret == EQUAL else BEHIND
+
+
+def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotating: bool) -> Object:
+    """rotating: a rotation is open, so what is not equal yet is its to mend, and no rollout's."""
+    entry = Entry(at.vault, place.vault_mount, place.vault_path)
+    stamp = str(agent["secret_version"])
+    facts: Object = {"in_pod": "" if agent["health"] == "missing" else UNKNOWN}
+    newest: tuple[Values, int] | None = None
+    with Noting(notes):
+        newest = entry.read() or ({}, 0)
+    if newest is None:
+        with Noting(notes):
+            facts["vault_version"] = entry.metadata().current or 0
+        # Without the values equal numbers say something, others nothing.
+        if facts.get("vault_version") and str(facts["vault_version"]) == stamp:
+            facts["in_pod"] = CURRENT
+        return facts
+    values, version = newest
+    facts.update(vault_version=version, missing_keys=missing_keys(place.required_keys, values))
+    if not version:
+        notes.append(f"Vault has no values at {entry}: provision.yml, or undelete its newest version")
+        return facts
+    if missing := facts["missing_keys"]:
+        told = f"vault kv patch -mount={place.vault_mount} {place.vault_path} {missing[0]}=-"
+        notes.append(f"Vault lacks {', '.join(missing)}: {told}")
+    with Noting(notes):
+        live = at.kube.get(SECRET, place.namespace, _names.env_secret(place.name))
+        facts.update(in_secret(values, None if live is None else decoded(live, at.context)))
+    if facts.get("in_secret") == BEHIND and not rotating:
+        notes.append(f"the Secret is behind Vault in {', '.join(facts['unequal_keys'])}: rollout.yml makes ESO copy it")
+    if facts.get("in_secret") == MISSING and agent["health"] != "missing":
+        notes.append(f"Secret {_names.env_secret(place.name)} is not there: ESO makes it, after a rollout.yml")
+    if stamp.isdecimal():
+        with Noting(notes):
+            stamped = newest if stamp == str(version) else entry.read(int(stamp))
+            same = stamped is not None and not unequal_keys(values, stamped[0])
+            facts["in_pod"] = in_pod(same, facts.get("in_secret", UNKNOWN))
+    if facts["in_pod"] == PENDING and not rotating:
+        notes.append(f"the pod was started with version {stamp}, Vault has {version}: rollout.yml makes a new one")
+    return facts
+
+
+# Rotations
+
+
+def _rotation(place: Place, at: Servers, notes: list[str]) -> Object:
+    """Of an open one what it is called, its phase, keys and age; {} where none is open. Never its new values."""
+    where = _journal.entry(at.vault, place.vault_mount, place.name)
+    journal = _journal.read(where)
+    if journal is None or journal.closed:
+        return {}
+    try:
+        age = max(0, int(at.now - journal.started_at))
+    except TypeError:
+        raise AgentError("invalid", f"the journal at {where} was edited by hand: started_at is no number") from None
+    keys = [str(key) for key in journal.keys]
+    notes.append(
+        f"rotation {journal.rotation_id} of {', '.join(keys)} is open for {span(age)} ({journal.phase}): "
+        "rotate.yml goes on with it, -e abort=true takes it back"
+    )
+    return {"rotation_id": journal.rotation_id, "phase": journal.phase, "keys": keys, "age_seconds": age}
+
+
+# ESO's access
+
+
+def lasting(state: SecretId | None, login: str, now: float) -> Object:
+    """state: of the SecretID in the Secret; None where Vault does not know it, or does not say. login: how one with it
+    ended, VALID, REFUSED or LOCKED_OUT; UNKNOWN where that was not to be found out."""
+    facts: Object = {"secret_id": login}
+    if state is not None:
+        facts["secret_id_expires"] = state.expires
+        facts["secret_id"] = ENDED if state.has_ended(now) else ENDS_SOON if state.has_ended(now + SOON) else VALID
+        if state.expires:
+            end = datetime.datetime.fromisoformat(state.expires).timestamp()
+            facts["secret_id_seconds_left"] = max(0, int(end - now))
+    if facts["secret_id"] != ENDED and login in (REFUSED, LOCKED_OUT):
+        facts["secret_id"] = login
+    return facts
+
+
+def _access(place: Place, at: Servers, notes: list[str]) -> Object:
+    name, role = _names.approle_secret(place.name), _names.vault_role(place.name)
+    live = at.kube.get(SECRET, place.namespace, name)
+    access = read_access(live, at.context) if live is not None else None
+    if access is None or not access.secret_id:
+        notes.append(f"Secret {name} has no SecretID for ESO: provision.yml makes one")
+        return {"secret_id": MISSING}
+    state: SecretId | None = None
+    asked, login, path = False, UNKNOWN, f"{place.vault_mount}/data/{_names.journal(place.name)}"
+    facts: Object = {}
+    with Noting(notes):
+        # By its value, as a renewal asks: the accessor that the Secret names may be another one's.
+        state = secret_id_state(at.vault, place.approle_mount, role, value=access.secret_id)
+        asked = True
+    with Noting(notes):
+        role_id = place.approle_role_id or access.role_id
+        try:
+            with at.vault.logged_in(place.approle_mount, role_id, access.secret_id) as eso:
+                login = VALID if eso is not None else REFUSED
+                if eso is not None:
+                    facts["journal_exposed"] = bool({"read", "root"} & set(eso.capabilities(path)[path]))
+        except LockedOut:
+            login = LOCKED_OUT
+    if facts.get("journal_exposed"):
+        notes.append(f"policy lets ESO read the journal of rotations, {path}: provision.yml writes it anew")
+    facts.update(lasting(state, login, at.now))
+    again = f"rotate_access.yml -e agent={place.name}"
+    if facts["secret_id"] == REFUSED:
+        notes.append(f"its SecretID does not log in, so ESO copies nothing: {again}")
+    elif facts["secret_id"] == LOCKED_OUT:
+        notes.append(f"Vault has locked {role} out, since too many logins had failed; ESO copies nothing: {again}")
+    elif facts["secret_id"] == ENDED:
+        notes.append(f"its SecretID ended at {facts['secret_id_expires']}, so ESO copies nothing: {again}")
+    elif facts["secret_id"] == ENDS_SOON:
+        notes.append(f"its SecretID ends in {span(facts['secret_id_seconds_left'])}: {again}")
+    elif asked and state is None and login == VALID:
+        notes.append(f"its SecretID logs in, but is none of AppRole {role}: when it ends is not known")
+    return facts
+
+
+def span(seconds: int) -> str:
+    """'40 s', '12 min', '5 h', '3 d'."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

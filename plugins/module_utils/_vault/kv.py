@@ -1,0 +1,147 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One path of a KV engine of version 2. Every write of values is under check-and-set, so a repeated one does no harm:
+whoever meets a conflict reads again and compares."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
+
+#: What Vault keeps where neither the path nor the mount says otherwise.
+DEFAULT_MAX_VERSIONS = 10
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """last: the newest version's number, 0 where nothing was ever written. readable: versions that are neither deleted
+    nor destroyed. remaining: those whose values Vault still has, deleted ones included. told: custom metadata."""
+
+    last: int = 0
+    readable: tuple[int, ...] = ()
+    remaining: tuple[int, ...] = ()
+    told: Mapping[str, str] | None = None
+    max_versions: int = 0
+    cas_required: bool = False
+    exists: bool = False
+
+    @property
+    def current(self) -> int | None:
+        """The newest version's number; None where nothing was ever written or the newest version was deleted."""
+        return self.last if self.last in self.readable else None
+
+
+def require_kv2(vault: Vault, mount: str) -> None:
+    """Check-and-set is silently ignored by version 1."""
+    data = vault.request("GET", f"sys/internal/ui/mounts/{mount}").get("data") or {}
+    if data.get("type") != "kv" or (data.get("options") or {}).get("version") != "2":
+        raise AgentError(
+            "vault",
+            f"mount {mount} is not a KV engine of version 2",
+            "vault secrets enable -version=2 -path=kv kv, or set agent_vault_mount.",
+        )
+
+
+def mount_max_versions(vault: Vault, mount: str) -> int:
+    """What the mount says of all its paths; 0 for nothing."""
+    return int((vault.request("GET", f"{mount}/config").get("data") or {}).get("max_versions") or 0)
+
+
+def kept_versions(of_path: int, of_mount: int) -> int:
+    """How many versions Vault keeps: the greater of the two, where either says anything."""
+    return max(of_path, of_mount) or DEFAULT_MAX_VERSIONS
+
+
+@dataclass(frozen=True)
+class Entry:
+    vault: Vault
+    mount: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.mount}/{self.path}"
+
+    def metadata(self) -> Metadata:
+        data = self.vault.request("GET", f"{self.mount}/metadata/{self.path}", missing_ok=True).get("data")
+        if not data:
+            return Metadata()
+        versions = {int(number): state for number, state in (data.get("versions") or {}).items()}
+        remaining = tuple(sorted(number for number, state in versions.items() if not state.get("destroyed")))
+        readable = tuple(number for number in remaining if not _is_past(versions[number].get("deletion_time")))
+        return Metadata(
+            int(data["current_version"]),
+            readable,
+            remaining,
+            data.get("custom_metadata") or {},
+            int(data.get("max_versions") or 0),
+            bool(data.get("cas_required")),
+            exists=True,
+        )
+
+    def document(self, version: int = 0) -> tuple[dict[str, Any], int] | None:
+        """(what stands there, its version), as it is; None for a path or version that is unknown, deleted or
+        destroyed. Every text in it is a secret from here on."""
+        query = f"?version={version}" if version else ""
+        # A deleted version answers 404 with metadata, an unknown path 404 without.
+        data = self.vault.request("GET", f"{self.mount}/data/{self.path}{query}", missing_ok=True).get("data")
+        if not data or data.get("data") is None:
+            return None
+        return dict(data["data"]), int(data["metadata"]["version"])
+
+    def read(self, version: int = 0) -> tuple[dict[str, str], int] | None:
+        """(values, version) of the newest version, or of this one. The values are secrets from here on."""
+        found = self.document(version)
+        if found is None:
+            return None
+        values = {key: value if isinstance(value, str) else _as_text(value) for key, value in found[0].items()}
+        self.vault.keep_secret(*values.values())
+        return values, found[1]
+
+    def write(self, document: Mapping[str, Any], *, expected_version: int) -> int:
+        """A whole new version; its number. AgentError with details.cas where another version came first."""
+        return self._kept("POST", document, expected_version)
+
+    def patch(self, changes: Mapping[str, str | None], *, expected_version: int) -> int:
+        """A new version with these keys set, and removed where None; all others as they are."""
+        return self._kept("PATCH", changes, expected_version)
+
+    def _kept(self, method: str, data: Mapping[str, Any], expected_version: int) -> int:
+        body = {"data": dict(data), "options": {"cas": expected_version}}
+        try:
+            return int(self.vault.request(method, f"{self.mount}/data/{self.path}", body)["data"]["version"])
+        except AgentError as error:
+            # A version that was deleted meanwhile cannot be patched: to be looked at again, like one that came first.
+            error.details["cas"] = error.details.get("cas") or error.details.get("status_code") == 404
+            raise
+
+    def tell(self, custom: Mapping[str, str]) -> None:
+        """Custom metadata: what everybody may read who may read versions. Others' entries stay."""
+        self.vault.request("PATCH", f"{self.mount}/metadata/{self.path}", {"custom_metadata": dict(custom)})
+
+    def settle(self, *, max_versions: int, cas_required: bool) -> None:
+        """How the path is kept; made if it was not there."""
+        wanted = {"max_versions": max_versions, "cas_required": cas_required}
+        self.vault.request("POST", f"{self.mount}/metadata/{self.path}", wanted)
+
+    def destroy(self, versions: Iterable[int]) -> None:
+        """The values of these versions are gone for good; their numbers stay."""
+        if wanted := list(versions):
+            self.vault.request("PUT", f"{self.mount}/destroy/{self.path}", {"versions": wanted})
+
+
+def _is_past(time: str | None) -> bool:
+    """Of a path with delete_version_after a version has a time of deletion from its beginning. By this machine's clock:
+    Vault itself says what can be read when it is read."""
+    return bool(time) and datetime.datetime.fromisoformat(str(time)) <= datetime.datetime.now(datetime.UTC)
+
+
+def _as_text(value: Any) -> str:
+    """As ESO writes a value that is no string into a Secret: its JSON."""
+    return json.dumps(value, separators=(",", ":"))
