@@ -17,7 +17,7 @@ Make = Callable[..., Fleet]
 BY_PATH, BY_NAME, ROTATE = "rollout.yml", "digitalsys.agents.rollout", "playbooks/rotate.yml"
 #: A folder in which there is no ansible.cfg; '' would mean the working directory's.
 NO_SETTINGS = {"ANSIBLE_CONFIG": "/proc/self/fdinfo"}
-#: Each costs a start of ansible: one of each kind. tests/unit/test_known_agents.py has all spellings.
+#: Each costs a start of ansible: one of each kind. tests/unit/filter/test_known_agents.py has all spellings.
 BAD_WORDS = {
     BY_PATH: ("mal-tres", "../x", "", "all", "!mal-um", "mal-um\n"),
     BY_NAME: ("mal-tres", "", "~mal.*", "agents[0]"),

@@ -36,7 +36,7 @@ Object = dict[str, Any]
 HOME = home(params())
 AGENT = agent()
 STAMPS = Stamps(secret_version="7")
-POLICY = Path(__file__).resolve().parents[2] / "docs" / "permissions" / "operator.hcl"
+POLICY = Path(__file__).resolve().parents[3] / "docs" / "permissions" / "operator.hcl"
 
 
 def granted(text: str) -> dict[str, set[str]]:

@@ -34,7 +34,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube import nam
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.operation import _Renewal
 from ansible_collections.digitalsys.agents.plugins.modules import agent_access
 
-PERMISSIONS = Path(__file__).resolve().parents[2] / "docs" / "permissions"
+PERMISSIONS = Path(__file__).resolve().parents[3] / "docs" / "permissions"
 KEPT = Access("role", "value", accessor="old")
 OPEN = Access("role", "value", accessor="new", previous="old", renewal="job-1")
 DONE = Access("role", "value", accessor="new", renewed="job-1")

@@ -24,9 +24,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._status.secrets 
     unknown,
 )
 from ansible_collections.digitalsys.agents.plugins.modules import agent_info
-from tests.unit.test_info import shown
+from tests.unit.status.test_operation import shown
 
-PERMISSIONS = Path(__file__).resolve().parents[2] / "docs" / "permissions"
+PERMISSIONS = Path(__file__).resolve().parents[3] / "docs" / "permissions"
 NOW = 1795592235.0  # 2026-11-25T07:37:15Z
 DAY = 86400
 HEAD = "agent     health   image                vault  in secret  in pod  rotation  secretid  lock"

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What people read is what the code takes and returns: examples, results, kinds of errors, roles' variables, filters.
 
-Options of a module against its documentation are compared in test_layout_plugins.
+Options of a module against its documentation are compared in test_plugins.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.operati
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.plan import _result as result_of_plan
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import _describe
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 PLUGINS = CHECKOUT / "plugins"
 PREFIX = "digitalsys.agents."
 SPECS: dict[str, _spec.Spec] = {
@@ -114,7 +114,7 @@ def test_what_is_told_of_an_agent_is_documented() -> None:
     nothing: dict[str, dict[str, Any]] = {kind: {} for kind in BY_NAME}
     told = _describe("roberval", nothing, [])
     documented = text_of("agent_info", "RETURN")["agents"]["contains"]
-    assert documented.pop("secrets")["returned"] == "O(secrets=true)"  # its own facts: test_info_secrets
+    assert documented.pop("secrets")["returned"] == "O(secrets=true)"  # its own facts: status.test_secrets
     assert set(told) == set(documented)
     words = {bool: "bool", int: "int", str: "str", list: "list"}
     assert {field: words[type(value)] for field, value in told.items()} == {

@@ -10,7 +10,7 @@ import yaml
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import argspec as _spec
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (CHECKOUT / "roles").iterdir() if path.is_dir())
 
 #: The module behind each entry point of the roles about agents.

@@ -15,7 +15,7 @@ import pytest
 PACKAGE = "ansible_collections.digitalsys.agents.plugins"
 #: Their imports take as long as the rest of such a run.
 HEAVY = ("kubernetes", "requests", "hvac", "pydantic", "websocket")
-UTILS = Path(__file__).parents[2] / "plugins/module_utils"
+UTILS = Path(__file__).parents[3] / "plugins/module_utils"
 NAMES = {".".join(path.relative_to(UTILS).with_suffix("").parts) for path in UTILS.rglob("*.py")}
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.gates import programs, tree
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 #: A remark of a linter that is to be overlooked, and what follows the remark's name on its line.
 _OVERLOOKED = re.compile(r"(?:hadolint ignore=|shellcheck disable=|zizmor: ignore\[)[\w,-]+\]?(.*)$", re.MULTILINE)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 PLAYBOOKS = sorted(path.stem for path in (CHECKOUT / "playbooks").glob("*.yml"))
 ROLE_CALLS = {"ansible.builtin.import_role", "ansible.builtin.include_role"}
 IMPORT = "ansible.builtin.import_playbook"
