@@ -24,9 +24,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Operation
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Operation, Spec
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.host import perform
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import Spec
 
 display = Display()
 _PR_SET_PDEATHSIG = 1

@@ -13,17 +13,14 @@ import hashlib
 import json
 import shlex
 from dataclasses import dataclass
-from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import GATEWAY_PORT, PORT_NAME, probes
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import SEED
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent
 
-Object = dict[str, Any]
 STATE_FOLDER = "/root/.openclaw"
-SEED = "OPENCLAW_SEED"
-#: The stamp of a pod whose secret nobody compared.
-UNPROVED = "unproved"
 PROGRESS_DEADLINE_SECONDS = 1200
 _PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"]
 

@@ -11,12 +11,11 @@ one body. Never /readyz: one channel that is down must not take the agent down.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent
 
-Object = dict[str, Any]
 GATEWAY_PORT = 18789
 PORT_NAME = "gateway"
 _KINDS = ("startup", "readiness", "liveness")

@@ -9,9 +9,10 @@ import copy
 import datetime
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import sealed, unsealed
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
@@ -19,7 +20,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent i
 if TYPE_CHECKING:  # a plan reads releases and writes none: it has no use for what writes
     from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 
-Object = dict[str, Any]
 KEPT = 10
 _KEY = "releases.json"
 

@@ -11,6 +11,10 @@ from typing import Any
 
 Params = dict[str, Any]
 Result = dict[str, Any]
+#: A JSON object of the API server, of Vault or of a registry.
+Object = dict[str, Any]
+#: Options as ansible's argument specs write them: name -> type, default, choices …
+Spec = dict[str, dict[str, Any]]
 
 
 def _silent(_line: str) -> None:

@@ -16,10 +16,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Operation, Params, Result
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import (
+    Context,
+    Operation,
+    Params,
+    Result,
+    Spec,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.scrub import Scrubber, environment_secrets
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import Spec
 
 REPORT_TO = "https://github.com/digitalsys/agents/issues"
 

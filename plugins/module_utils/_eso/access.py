@@ -11,13 +11,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 
-Object = dict[str, Any]
 #: Told to Vault with each SecretID that is made here: a killed run may leave one behind that nobody knows, and those
 #: that a person made must be told from it.
 METADATA = {"managed-by": _names.MANAGED_BY}

@@ -9,10 +9,8 @@ import base64
 import hmac
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import UNPROVED
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import REFUSED, AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import (
     is_synced,
@@ -25,13 +23,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube import nam
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET, SECRET_STORE
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
-
-Object = dict[str, Any]
 
 
 @dataclass(frozen=True)

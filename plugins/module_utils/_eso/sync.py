@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
@@ -19,7 +19,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 
-Object = dict[str, Any]
 #: ESO tries again what failed after ever longer pauses, so it is asked again that often, in seconds.
 _ASK_AGAIN = 3.0
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -20,7 +20,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare im
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME
 
-Object = dict[str, Any]
 _ATTEMPTS = 6
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import FAULTS, patience
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget, backoff
@@ -33,7 +33,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names impo
 _TIMEOUT = (2, 10)
 _RETRY_SECONDS = 60.0
 _PAGE = 500
-Object = dict[str, Any]
 
 _NO_LOG = "unable to retrieve container logs"
 

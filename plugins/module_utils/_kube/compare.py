@@ -8,9 +8,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import RENDERED
 
-Object = dict[str, Any]
 #: Lists whose items others may add to (sidecars, injected volumes) are matched by the key the API server merges by.
 _MERGE_KEYS = ("name", "mountPath", "containerPort", "key")
 _SERVERS_OWN = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import SEED
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -25,8 +24,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     SERVICE_ACCOUNT,
     Kind,
 )
-
-Object = dict[str, Any]
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import SEED
 
 
 @dataclass(frozen=True)

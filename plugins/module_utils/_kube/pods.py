@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER, FIELD_MANAGER
-
-Object = dict[str, Any]
 
 
 def template_of(replica_set: Object) -> Object:

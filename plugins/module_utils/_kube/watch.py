@@ -10,14 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import FAULTS
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import Kind
 
-Object = dict[str, Any]
 _WATCH_SECONDS = 60
 #: Of a watch, besides its own end: AttributeError where the answer was closed while it was read.
 _ENDS: tuple[type[Exception], ...] = (*FAULTS, AgentError, ValueError, AttributeError)

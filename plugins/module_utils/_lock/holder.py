@@ -9,14 +9,11 @@ import datetime
 import os
 import pwd
 import socket
-from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import LEASE
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import SELECTOR
-
-Object = dict[str, Any]
 
 
 def held_for(spec: Object) -> str:

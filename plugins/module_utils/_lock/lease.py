@@ -14,9 +14,8 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
@@ -31,7 +30,6 @@ DURATION_VARIABLE = "AGENTS_TEST_LOCK_SECONDS"
 #: How long a write waits for the lock to be renewed again, and how long a lease is asked for that cannot be made.
 _PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
-Object = dict[str, Any]
 
 
 def _now() -> str:

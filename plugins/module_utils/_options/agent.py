@@ -13,10 +13,10 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as _image
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity as _quantity
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import AGENT, OF_AN_AGENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
 
 #: Made once: a plan checks every agent of the fleet with it.
 _VALIDATOR = ArgumentSpecValidator(OF_AN_AGENT)

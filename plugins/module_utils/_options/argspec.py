@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
-Spec = dict[str, dict[str, Any]]
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Spec
 
 #: What an agent is. A role variable agent_<option> of the inventory feeds each of them.
 AGENT: Spec = {

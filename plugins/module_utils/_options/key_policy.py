@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import check_key
-from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import seconds_of
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import seconds_of
 
 with contextlib.suppress(ImportError):  # Vault says so
     import requests

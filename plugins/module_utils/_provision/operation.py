@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
     METADATA,
@@ -31,7 +30,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import NAMESPACE, SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import require_cluster, stranger
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import (
@@ -44,11 +42,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_pol
     generated_keys,
     of_options,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.operation import renew
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, require_kv2
 
-Object = dict[str, Any]
 _TTL = re.compile(r"\A(0|[1-9][0-9]*[smh])\Z")
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import REFUSED, AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
@@ -23,8 +22,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import DONE
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import wait
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
-
-Object = dict[str, Any]
 
 
 class Failed(Exception):

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes as _probes
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
-    UNPROVED,
     Stamps,
     deployment,
     network_policy,
@@ -19,17 +17,18 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     seed_text,
     supporting,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences, drift
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, DEPLOYMENT, NETWORK_POLICY
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as _image
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity as _quantity
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, Home
 
-Object = dict[str, Any]
 _RELOADER = ("reloader.stakater.com/", "secret.reloader.stakater.com/", "configmap.reloader.stakater.com/")
 
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.scrub import Scrubber
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
@@ -19,7 +19,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited
 
-Object = dict[str, Any]
 _LOG_LINES = 40
 _LOG_LINES_SHOWN = 3
 _LINE_LENGTH = 200

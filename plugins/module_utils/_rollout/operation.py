@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
@@ -15,7 +14,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     sealed,
     supporting,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, check_vault, prove
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
@@ -34,10 +33,10 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live impor
     require_cluster,
     require_ours,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import (
     Failed,
@@ -52,8 +51,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisio
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import SOMEBODY_ELSES, Diagnosis
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
-
-Object = dict[str, Any]
 
 
 @dataclass

@@ -20,10 +20,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live impor
     require_cluster,
     require_ours,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import check_agent_name, check_run_id, lease
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import lease
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, checked_params, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
     AgentPlan,

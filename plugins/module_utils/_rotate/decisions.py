@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
@@ -106,18 +105,6 @@ def edited_keys(journal: Journal, live: Values, base: Values | None) -> list[str
 def vanished(journal: Journal, live: Values, base: Values) -> list[str]:
     """Keys that are not ours and have gone since the rotation began: somebody wrote fewer keys than there were."""
     return sorted(base.keys() - live.keys() - set(journal.keys))
-
-
-_AGE = re.compile(r"\A([1-9][0-9]*)([smhdw])\Z")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def seconds_of(age: str, where: str) -> int:
-    """'90d' -> 7776000."""
-    found = _AGE.match(str(age))
-    if not found:
-        raise AgentError("invalid", f"{where}: {str(age)[:40]!r} is no age", "Write 12h, 90d or 8w.")
-    return int(found[1]) * _SECONDS[found[2]]
 
 
 ROTATED_AT = "rotated_at."

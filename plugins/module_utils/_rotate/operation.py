@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_syncing
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     EXEC_NEEDS,
@@ -24,7 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube import nam
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import look, require_cluster, require_ours
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import check_run_id, lease
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import lease
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder, holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_key, home
@@ -33,6 +34,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_pol
     check_value,
     of_options,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Run, after_takeover
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import refuse_second_owner
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
@@ -46,7 +48,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.prefligh
     require_capabilities,
     require_journal,
     require_settled,
-    require_syncing,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.state import Rotation, failed
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.steps import STEPS

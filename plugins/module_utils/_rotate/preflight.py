@@ -6,16 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import not_ready, see_access
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import require_vault_permissions
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET_STORE
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import is_available
@@ -28,10 +24,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import
     mount_max_versions,
 )
 
-Object = dict[str, Any]
 #: The base, the promotion, one edit by a person meanwhile, and the old values again.
 _FEWEST_VERSIONS = 4
-_ZERO = ("0", "0s", "0m0s", "0h0m0s")
 
 
 def capabilities(agent: Home) -> dict[str, tuple[str, ...]]:
@@ -75,39 +69,6 @@ def require_base_survives(agent: Home, live: Metadata, vault: Vault) -> None:
             "to would be destroyed",
             f"vault kv metadata put -mount={agent.vault_mount} -max-versions={DEFAULT_MAX_VERSIONS} {agent.vault_path}",
         )
-
-
-def require_refreshing(agent: Home, kube: Kube) -> tuple[Object, Object]:
-    """An ExternalSecret that never refreshes would be waited for in vain. SecretStore and ExternalSecret, as they are;
-    whether they are ready is not asked."""
-    name, store_name = _names.external_secret(agent.name), _names.secret_store(agent.name)
-    external = kube.get(EXTERNAL_SECRET, agent.namespace, name)
-    if external is None:
-        raise _not_syncing(agent, f"ExternalSecret {name} is not there")
-    spec = external["spec"]
-    if spec.get("refreshPolicy") == "CreatedOnce":
-        raise _not_syncing(agent, f"ExternalSecret {name} has refreshPolicy CreatedOnce, so it never refreshes")
-    if str(spec.get("refreshInterval")) in _ZERO:
-        raise _not_syncing(agent, f"ExternalSecret {name} has refreshInterval 0, so it never refreshes")
-    store = kube.get(SECRET_STORE, agent.namespace, store_name)
-    if store is None:
-        raise _not_syncing(agent, f"SecretStore {store_name} is not there")
-    return store, external
-
-
-def require_syncing(agent: Home, kube: Kube) -> None:
-    for live in require_refreshing(agent, kube):
-        if words := not_ready(live):
-            raise _not_syncing(agent, words, f"{see_access(agent)}. ")
-
-
-def _not_syncing(agent: Home, words: str, look: str = "") -> AgentError:
-    return AgentError(
-        "secret",
-        f"{agent.name}: {words}",
-        f"{look}Mend it, or put the declared one back: ansible-playbook rollout.yml -e agent={agent.name}. Nothing was "
-        "changed.",
-    )
 
 
 def require_settled(agent: Home, live: Live) -> None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
     METADATA,
@@ -25,6 +24,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
     to_destroy,
     vault_needs,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_refreshing
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import sync_anew
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
@@ -37,14 +37,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import require_cluster, stranger
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder, holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_mount, home
-from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.preflight import require_refreshing
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
-
-Object = dict[str, Any]
 
 
 class _Renewal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -21,9 +21,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     POD,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import require_cluster
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import condition, gateway_status, waits_for
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._status import secrets as _info_secrets
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.secrets import (
     BEHIND,
@@ -35,7 +35,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._status.secrets 
     span,
 )
 
-Object = dict[str, Any]
 _COLUMNS = ("agent", "health", "image", "secret", "volume", "restarts", "release", "lock")
 #: Of the table with secrets: what a line of 120 characters has no room for is in the table without them.
 _SECRETS_COLUMNS = ("agent", "health", "image", "vault", "in secret", "in pod", "rotation", "secretid", "lock")

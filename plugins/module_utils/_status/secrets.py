@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
     SecretId,
@@ -32,7 +32,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
 
-Object = dict[str, Any]
 Values = dict[str, str]
 
 UNKNOWN = "unknown"

@@ -23,6 +23,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.digitalsys.agents.plugins.doc_fragments.attributes import ModuleDocFragment
 from ansible_collections.digitalsys.agents.plugins.filter.known_agents import FilterModule
+from ansible_collections.digitalsys.agents.plugins.module_utils._core import context as _context
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import argspec as _spec
@@ -33,7 +34,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._status.operatio
 CHECKOUT = Path(__file__).resolve().parents[3]
 PLUGINS = CHECKOUT / "plugins"
 PREFIX = "digitalsys.agents."
-SPECS: dict[str, _spec.Spec] = {
+SPECS: dict[str, _context.Spec] = {
     "agent": _spec.AGENT_MODULE,
     "agent_access": _spec.ACCESS_MODULE,
     "agent_info": _spec.INFO_MODULE,

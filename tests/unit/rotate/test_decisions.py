@@ -22,6 +22,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotatio
     Journal,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import ROTATION_MODULE
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import seconds_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
     Standing,
     Step,
@@ -33,7 +34,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decision
     next_step,
     old_values,
     require_same,
-    seconds_of,
     standing,
     tidings,
     vanished,

@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_refreshing, require_syncing
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import home
@@ -25,9 +26,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.prefligh
     require_base_survives,
     require_capabilities,
     require_journal,
-    require_refreshing,
     require_settled,
-    require_syncing,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Metadata
 from tests.unit.builders import agent, condition, live_of, params
