@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import condition
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
 from tests.integration.fleet import NAMESPACE, Fleet, Object, Run, gateway, get, pods, until
 
 

@@ -10,7 +10,6 @@ import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
@@ -91,37 +90,4 @@ def access_secret(agent: str, namespace: str, access: Access) -> Object:
             key: base64.b64encode(value.encode()).decode()
             for key, value in (("role-id", access.role_id), ("secret-id", access.secret_id))
         },
-    }
-
-
-class Step(Enum):
-    MAKE = "make a second SecretID"
-    PROVE = "prove the one that was made"
-    NOTHING = "nothing"
-
-
-def next_step(access: Access, in_use: str, *, works: bool, wanted_id: str) -> Step:
-    """in_use: the accessor of the SecretID in the Secret. An open renewal goes on with what it made, unless that does
-    not work (any more), or somebody put the old one back."""
-    if access.renewal:
-        return Step.PROVE if works and in_use != access.previous else Step.MAKE
-    return Step.NOTHING if wanted_id and wanted_id == access.renewed else Step.MAKE
-
-
-def to_destroy(known: Mapping[str, SecretId | None], in_use: str, previous: str) -> list[str]:
-    """Accessors of what the renewal replaced, and of what killed runs left; never what a person made beside them."""
-    ours = {accessor for accessor, state in known.items() if state is not None and state.ours}
-    replaced = {previous} if known.get(previous) is not None else set()
-    return sorted((ours | replaced) - {in_use})
-
-
-def vault_needs(mount: str, role: str) -> dict[str, tuple[str, ...]]:
-    """Path -> what the operator's token must be allowed there. docs/permissions grants exactly this."""
-    path = f"auth/{mount}/role/{role}"
-    return {
-        f"{path}/role-id": ("read",),
-        f"{path}/secret-id": ("list", "update"),
-        f"{path}/secret-id/lookup": ("update",),
-        f"{path}/secret-id-accessor/lookup": ("update",),
-        f"{path}/secret-id-accessor/destroy": ("update",),
     }

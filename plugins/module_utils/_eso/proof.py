@@ -22,9 +22,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET, SECRET_STORE
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault

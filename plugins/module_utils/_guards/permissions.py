@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 
 #: What a rollout does in the namespace: (group, resource, verbs). docs/permissions grants exactly this.
@@ -101,14 +100,4 @@ def require_vault_permissions(vault: Vault, wanted: Mapping[str, tuple[str, ...]
             f"this token of Vault may not: {'; '.join(missing[:4])}",
             f"docs/permissions/operator.hcl is the policy that {what} needs; nothing was changed.",
             {"missing": missing},
-        )
-
-
-def require_external_secrets(kube: Kube) -> None:
-    if not kube.serves(EXTERNAL_SECRET.api_version):
-        raise AgentError(
-            "not_found",
-            f"the cluster does not serve {EXTERNAL_SECRET.api_version}: the External Secrets Operator is "
-            "missing or too old",
-            "Install External Secrets 0.17 or later.",
         )

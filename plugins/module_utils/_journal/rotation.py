@@ -11,7 +11,7 @@ import secrets
 from dataclasses import asdict, dataclass, field, replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata
 
@@ -59,7 +59,7 @@ def new_id() -> str:
 
 
 def entry(vault: Vault, mount: str, agent: str) -> Entry:
-    return Entry(vault, mount, _names.journal(agent))
+    return Entry(vault, mount, vault_names.journal(agent))
 
 
 def read(where: Entry) -> Journal | None:

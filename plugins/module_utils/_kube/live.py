@@ -129,28 +129,3 @@ def stranger(kind_name: str, name: str) -> AgentError:
         "Adopting agents made by hand is an operation of its own. Choose another name, or remove that object yourself.",
         {"object": {"kind": kind_name, "name": name}},
     )
-
-
-def require_ours(live: Live) -> None:
-    """Meeting an object that is not ours is a clear stop, never a take-over."""
-    for kind_name, found in live.objects.items():
-        if not _names.is_ours(found):
-            raise stranger(kind_name, found["metadata"]["name"])
-
-
-def require_cluster(kube: Kube, wanted_uid: str | None, agent: str = "") -> str:
-    """The uid of the cluster that answers; AgentError unless it is the one the inventory pins."""
-    uid = kube.cluster_uid()
-    if not wanted_uid:
-        raise AgentError(
-            "wrong_cluster",
-            f"the inventory does not say which cluster is meant; the one at {kube.host} has uid {uid}",
-            f"If that is the right one, set agent_cluster_uid: {uid} in group_vars/agents.yml.",
-        )
-    if uid != wanted_uid:
-        raise AgentError(
-            "wrong_cluster",
-            f"the cluster at {kube.host} is {uid or 'without kube-system'}, but the inventory means {wanted_uid}",
-            "Look at KUBECONFIG and its context. Two agents with one Discord token would knock each other out.",
-        )
-    return uid

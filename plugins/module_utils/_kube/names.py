@@ -89,20 +89,3 @@ def releases(agent: str) -> str:
 
 def lease(agent: str) -> str:
     return f"fleet-{agent}"
-
-
-def vault_policy(agent: str) -> str:
-    return f"agents-{agent}"
-
-
-def vault_role(agent: str) -> str:
-    return f"{agent}-role"
-
-
-def journal(agent: str) -> str:
-    """Below the KV mount, as are the next."""
-    return f"agents-rotation/{agent}"
-
-
-def inbox(agent: str) -> str:
-    return f"agents-inbox/{agent}"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER, FIELD_MANAGER
 
 
@@ -21,10 +22,6 @@ def template_of(replica_set: Object) -> Object:
 def bare(template: Object) -> Object:
     meta = {key: value for key, value in template["metadata"].items() if value}
     return {**template, "metadata": {key: value for key, value in meta.items() if key != "creationTimestamp"}}
-
-
-def condition(live: Object, kind: str) -> Object:
-    return next((one for one in (live.get("status") or {}).get("conditions") or [] if one.get("type") == kind), {})
 
 
 def last_manager(live: Object) -> str:

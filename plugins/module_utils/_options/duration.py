@@ -19,3 +19,11 @@ def seconds_of(age: str, where: str) -> int:
     if not found:
         raise AgentError("invalid", f"{where}: {str(age)[:40]!r} is no age", "Write 12h, 90d or 8w.")
     return int(found[1]) * _SECONDS[found[2]]
+
+
+def span(seconds: int) -> str:
+    """'40 s', '12 min', '5 h', '3 d'."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

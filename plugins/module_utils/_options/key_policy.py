@@ -1,11 +1,10 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The keys of an agent's secret: how each comes by a new value, which values there may be, how one is tried out."""
+"""The keys of an agent's secret: where new values come from, which may be, how one is tried out."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -16,12 +15,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import check_key
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import seconds_of
 
-with contextlib.suppress(ImportError):  # Vault says so
-    import requests
-
 LARGEST_VALUE = 128 * 1024
 _FEWEST_BYTES, _MOST_BYTES = 16, 256
-_TEST_SECONDS = (5, 15)
 _FIELDS = {"generated", "max_age", "multi_line", "test"}
 _TEST_FIELDS = {"url", "method", "header", "prefix", "status"}
 _URL = re.compile(r"\A(https://[^/\s@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?)(/\S*)?\Z")
@@ -124,21 +119,3 @@ def check_value(key: str, value: Any, policy: KeyPolicy) -> str:
     if wrong:
         raise AgentError("invalid", f"the new value of {key} is not allowed: {wrong}", hint)
     return str(value)
-
-
-def refusal(key: str, value: str, trial: Trial) -> str:
-    """S4. Words for what its service answers, '' where that is what the policy says."""
-    session = requests.Session()
-    session.trust_env = False
-    try:
-        answer = session.request(
-            trial.method, trial.url, headers={trial.header: trial.prefix + value}, timeout=_TEST_SECONDS,
-            allow_redirects=False, stream=True,
-        )  # fmt: skip
-        found = f"HTTP {answer.status_code} instead of {trial.status}" if answer.status_code != trial.status else ""
-    except (requests.RequestException, ValueError) as error:
-        found = type(error).__name__
-    finally:
-        session.close()
-    host = trial.url.split("/")[2]
-    return found and f"the new value of {key} did not pass its test at {host}: {found}"

@@ -19,6 +19,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
     access_secret,
     read_access,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     ACCESS_NEEDS,
@@ -29,7 +30,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube import nam
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import NAMESPACE, SECRET
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import require_cluster, stranger
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import (
@@ -44,20 +45,17 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_pol
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.operation import renew
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, require_kv2
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.policies import policy_text
 
 _TTL = re.compile(r"\A(0|[1-9][0-9]*[smh])\Z")
 
 
-def policy_text(mount: str, path: str) -> str:
-    """What ESO may do for this agent: read its one path, nothing else."""
-    return "".join(f'path "{mount}/{part}/{path}" {{\n  capabilities = ["read"]\n}}\n' for part in ("data", "metadata"))
-
-
 def role_settings(agent: str, params: Params) -> Object:
     return {
-        "token_policies": [_names.vault_policy(agent)],
+        "token_policies": [vault_names.policy(agent)],
         "secret_id_ttl": _as_seconds(params["secret_id_ttl"]),
         "token_ttl": _as_seconds(params["token_ttl"]),
         "secret_id_num_uses": 0,
@@ -141,19 +139,19 @@ class _Access:
             where.settle(max_versions=_journal.MAX_VERSIONS, cas_required=True)
 
     def policy(self) -> None:
-        name, wanted = _names.vault_policy(self.agent), policy_text(self.mount, self.path)
+        name, wanted = vault_names.policy(self.agent), policy_text(self.mount, self.path)
         if self.vault.policy(name) != wanted and self.change(f"policy {name} written"):
             self.vault.write_policy(name, wanted)
 
     def role(self) -> None:
-        name, wanted = _names.vault_role(self.agent), role_settings(self.agent, self.params)
+        name, wanted = vault_names.role(self.agent), role_settings(self.agent, self.params)
         found = self.vault.role(self.approle, name) or {}
         if {key: found.get(key) for key in wanted} != wanted and self.change(f"AppRole {name} written"):
             self.vault.write_role(self.approle, name, wanted)
 
     def secret_id(self, there: bool) -> None:
         """A SecretID that still logs in is kept. A new one is written at once, together with its accessor."""
-        name, role = _names.approle_secret(self.agent), _names.vault_role(self.agent)
+        name, role = _names.approle_secret(self.agent), vault_names.role(self.agent)
         live = self.kube.get(SECRET, self.namespace, name) if there else None
         if live is not None and not _names.is_ours(live):
             raise stranger(SECRET.name, name)

@@ -17,14 +17,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     seed_text,
     supporting,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences, drift
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, DEPLOYMENT, NETWORK_POLICY
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as _image
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity as _quantity
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, Home
@@ -180,10 +179,3 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
 def _short(image: str) -> str:
     name, _at, digest = image.partition("@sha256:")
     return digest[:12] if digest else name or "none"
-
-
-def is_available(live: Object) -> bool:
-    status = live.get("status") or {}
-    counts = [int(status.get(name) or 0) for name in ("updatedReplicas", "replicas", "availableReplicas")]
-    seen = int(status.get("observedGeneration") or 0) >= int(live["metadata"].get("generation") or 0)
-    return seen and counts == [1, 1, 1] and condition(live, "Progressing").get("reason") == "NewReplicaSetAvailable"

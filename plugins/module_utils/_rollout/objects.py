@@ -10,6 +10,8 @@ from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, network_policy, rendered
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -20,12 +22,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     SECRET_STORE,
     SERVICE_ACCOUNT,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import (
-    Live,
-    look,
-    require_cluster,
-    require_ours,
-)
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live, look
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import refuse_what_cannot_be

@@ -17,22 +17,21 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, check_vault, prove
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import (
+    require_cluster,
+    require_external_secrets,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
-    require_external_secrets,
     require_permissions,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import NETWORK_POLICY
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import (
-    Live,
-    look,
-    require_cluster,
-    require_ours,
-)
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live, look
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params

@@ -12,14 +12,11 @@ from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import (
-    Live,
-    look_at_fleet,
-    require_cluster,
-    require_ours,
-)
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live, look_at_fleet
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import lease
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, checked_params, of_params

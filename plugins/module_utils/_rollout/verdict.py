@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     Object,
     bare,
-    condition,
     container_statuses,
     ended,
     gateway_status,

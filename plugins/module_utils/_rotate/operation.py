@@ -12,7 +12,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_syncing
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     EXEC_NEEDS,
     PROBE_NEEDS,
@@ -21,10 +23,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import look, require_cluster, require_ours
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import look
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import lease
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder, holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
@@ -57,6 +58,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.values i
     inbox_keeps,
     prepare,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, require_kv2
 
@@ -186,7 +188,7 @@ def _rotation(asked: _Asked, params: Params, context: Context, kube: Kube, vault
         asked.policies,
         _journal.entry(vault, agent.vault_mount, agent.name),
         Entry(vault, agent.vault_mount, agent.vault_path),
-        Entry(vault, agent.vault_mount, _names.inbox(agent.name)),
+        Entry(vault, agent.vault_mount, vault_names.inbox(agent.name)),
         abort=asked.abort,
     )
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, prove
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CONFIG_MAP, DEPLOYMENT
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import keys_not_proved, require_refusal

@@ -12,9 +12,10 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import require_vault_permissions
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import is_available
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import (
     DEFAULT_MAX_VERSIONS,
@@ -30,7 +31,7 @@ _FEWEST_VERSIONS = 4
 
 def capabilities(agent: Home) -> dict[str, tuple[str, ...]]:
     """Path -> what the operator's token must be allowed there. docs/permissions grants exactly this."""
-    mount, journal, inbox = agent.vault_mount, _names.journal(agent.name), _names.inbox(agent.name)
+    mount, journal, inbox = agent.vault_mount, vault_names.journal(agent.name), vault_names.inbox(agent.name)
     return {
         f"{mount}/config": ("read",),
         f"{mount}/data/{agent.vault_path}": ("read", "patch"),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import REFUSED, AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import KeyPolicy, refusal
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import KeyPolicy
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import SOMEBODY_ELSES
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
@@ -24,6 +24,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decision
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.pod import prove_secret, restart, verify_keys
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.preflight import gone
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.state import Rotation, failed
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.trial import refusal
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.values import empty_inbox, inbox_keeps
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.way_back import (
     abort,

@@ -16,16 +16,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
     METADATA,
     Access,
-    Step,
     access_secret,
-    next_step,
     read_access,
     secret_id_state,
-    to_destroy,
-    vault_needs,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_refreshing
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import sync_anew
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     RENEWAL_NEEDS,
@@ -36,11 +33,18 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube import nam
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import SECRET
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import require_cluster, stranger
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder, holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_mount, home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.decisions import (
+    Step,
+    next_step,
+    to_destroy,
+    vault_needs,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
 
 
@@ -50,7 +54,7 @@ class _Renewal:
     def __init__(self, params: Params, context: Context, kube: Kube, vault: Vault) -> None:
         self.agent: Home = home(params)
         self.params, self.context, self.kube, self.vault = params, context, kube, vault
-        self.mount, self.role = params["approle_mount"], _names.vault_role(self.agent.name)
+        self.mount, self.role = params["approle_mount"], vault_names.role(self.agent.name)
         self.wanted_id = params["rotation_id"] or ""
         # The Secret is ours by its label; whoever wrote the SecretID in it, that is what is to be replaced.
         self.writer = Writer(kube, take_ownership=True, progress=context.progress)

@@ -29,6 +29,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_mount, home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import PLACE
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import span
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
 
@@ -235,14 +237,14 @@ def lasting(state: SecretId | None, login: str, now: float) -> Object:
 
 
 def _access(place: Place, at: Servers, notes: list[str]) -> Object:
-    name, role = _names.approle_secret(place.name), _names.vault_role(place.name)
+    name, role = _names.approle_secret(place.name), vault_names.role(place.name)
     live = at.kube.get(SECRET, place.namespace, name)
     access = read_access(live, at.context) if live is not None else None
     if access is None or not access.secret_id:
         notes.append(f"Secret {name} has no SecretID for ESO: provision.yml makes one")
         return {"secret_id": MISSING}
     state: SecretId | None = None
-    asked, login, path = False, UNKNOWN, f"{place.vault_mount}/data/{_names.journal(place.name)}"
+    asked, login, path = False, UNKNOWN, f"{place.vault_mount}/data/{vault_names.journal(place.name)}"
     facts: Object = {}
     with Noting(notes):
         # By its value, as a renewal asks: the accessor that the Secret names may be another one's.
@@ -272,11 +274,3 @@ def _access(place: Place, at: Servers, notes: list[str]) -> Object:
     elif asked and state is None and login == VALID:
         notes.append(f"its SecretID logs in, but is none of AppRole {role}: when it ends is not known")
     return facts
-
-
-def span(seconds: int) -> str:
-    """'40 s', '12 min', '5 h', '3 d'."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

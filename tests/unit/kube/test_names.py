@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_the_names_are_those_of_the_fleet_as_it_is_today() -> None:
         "r-vault-approle",
     )
     assert (_names.external_secret("r"), _names.env_secret("r")) == ("r-env-secret", "r-env")
-    assert (_names.vault_policy("r"), _names.vault_role("r")) == ("agents-r", "r-role")
+    assert (vault_names.policy("r"), vault_names.role("r")) == ("agents-r", "r-role")
     assert (_names.lease("r"), _names.releases("r")) == ("fleet-r", "r-releases")
 
 

@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The floors of plugins/module_utils: what is lower never imports what is higher, and rooms of one floor not each other.
+"""The floors of plugins/module_utils: a room imports only what is below it, so never another one of its own floor.
 
 docs/developing.md says what each room holds."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import _challenge, _scheme, credentials
+from ansible_collections.digitalsys.agents.plugins.module_utils._registry.client import _challenge, _scheme, credentials
 
 REGISTRY = "registry.example.com"
 LOGIN = base64.b64encode(b"alice:pa:ss").decode()

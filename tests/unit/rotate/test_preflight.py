@@ -19,7 +19,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import home
-from ansible_collections.digitalsys.agents.plugins.module_utils._provision.operation import policy_text
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.preflight import (
     capabilities,
     gone,
@@ -29,6 +28,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.prefligh
     require_settled,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Metadata
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.policies import policy_text
 from tests.unit.builders import agent, condition, live_of, params
 
 Object = dict[str, Any]

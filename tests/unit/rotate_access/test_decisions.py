@@ -18,12 +18,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
     METADATA,
     Access,
     SecretId,
-    Step,
     access_secret,
-    next_step,
     read_access,
-    to_destroy,
-    vault_needs,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import is_synced
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
@@ -31,6 +27,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
     missing_permissions,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.decisions import (
+    Step,
+    next_step,
+    to_destroy,
+    vault_needs,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.operation import _Renewal
 from ansible_collections.digitalsys.agents.plugins.modules import agent_access
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
-from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import _describe, health, table
+from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import _describe, health
+from ansible_collections.digitalsys.agents.plugins.module_utils._status.table import table
 from tests.unit.builders import READY, RUNNING, agent, live_of, pod, running_deployment, served, waiting
 
 AVAILABLE = running_deployment(updated=1, replicas=1, available=1)

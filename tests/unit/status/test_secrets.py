@@ -13,16 +13,16 @@ import yaml
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import SecretId
-from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import table
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import span
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.secrets import (
     Noting,
     in_pod,
     in_secret,
     lasting,
     place_of,
-    span,
     unknown,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._status.table import table
 from ansible_collections.digitalsys.agents.plugins.modules import agent_info
 from tests.unit.status.test_operation import shown
 

@@ -1,0 +1,16 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose an object is: nobody else's is ever taken over."""
+
+from __future__ import annotations
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live, stranger
+
+
+def require_ours(live: Live) -> None:
+    """Meeting an object that is not ours is a clear stop, never a take-over."""
+    for kind_name, found in live.objects.items():
+        if not _names.is_ours(found):
+            raise stranger(kind_name, found["metadata"]["name"])
