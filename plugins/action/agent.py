@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library as _kube_library
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import AGENT_MODULE
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.objects import manage
 from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process import OperationAction
@@ -14,4 +14,4 @@ from ansible_collections.digitalsys.agents.plugins.plugin_utils._in_process impo
 class ActionModule(OperationAction):
     operation = staticmethod(manage)
     spec = AGENT_MODULE
-    inherited = (_kube_library,)
+    inherited = (library,)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import sealed
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import DURATION_VARIABLE, Lock
@@ -41,8 +41,8 @@ def leave_a_lock(agent: str, holder: str = DEAD) -> None:
     """As a killed run leaves it; its clock was an hour ahead of ours, which must make no difference."""
     ahead = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(time.time() + 3600))
     spec = {"holderIdentity": f"{holder} #0000", "leaseTransitions": 7, "acquireTime": ahead, "renewTime": ahead}
-    name = _names.lease(agent)
-    meta = {"name": name, "namespace": NAMESPACE, "labels": _names.labels(agent)}
+    name = names.lease(agent)
+    meta = {"name": name, "namespace": NAMESPACE, "labels": names.labels(agent)}
     if get("lease", name):
         kubectl("patch", "lease", name, "-n", NAMESPACE, "--type=merge", "-p", json.dumps({"spec": spec}))
     else:
@@ -51,8 +51,8 @@ def leave_a_lock(agent: str, holder: str = DEAD) -> None:
 
 def fences(agent: str) -> list[str]:
     """The fence on the Deployment and on the ExternalSecret; '' where there is none."""
-    found = [get("deployment", agent), get("externalsecret", _names.external_secret(agent))]
-    return [((one or {}).get("metadata", {}).get("annotations") or {}).get(_names.FENCE, "") for one in found]
+    found = [get("deployment", agent), get("externalsecret", names.external_secret(agent))]
+    return [((one or {}).get("metadata", {}).get("annotations") or {}).get(names.FENCE, "") for one in found]
 
 
 def servers(through: Through) -> dict[str, str]:
@@ -146,8 +146,8 @@ def test_a_zombie_writes_nothing_after_its_lock_was_broken(
     leave_a_lock(agent)
     # What the zombie read before it froze.
     seen = {kind: get(kind, name) for kind, name in (("deployment", agent), ("externalsecret", f"{agent}-env-secret"))}
-    wanted = copy.deepcopy(_releases.read(get("configmap", f"{agent}-releases"))[-1].deployment)
-    wanted["spec"]["template"]["metadata"]["annotations"][_names.RESTART_ID] = "zombie"
+    wanted = copy.deepcopy(releases.read(get("configmap", f"{agent}-releases"))[-1].deployment)
+    wanted["spec"]["template"]["metadata"]["annotations"][names.RESTART_ID] = "zombie"
     external = copy.deepcopy(seen["externalsecret"])
     assert external
     external = {

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
 from tests.integration.disturbing import KEYS, PROMOTION, killed_after_its_journal
@@ -72,8 +72,8 @@ def test_a_run_that_outlived_its_kill_writes_nothing_after_another_took_over(
     fleet.rollout(agent).ok()
     # As in AWX, where the job that goes on has another number than the one that was killed.
     killed_after_its_journal(fleet, tmp_path / "killed", "-e", "awx_job_id=5")
-    live, where = Entry(vault, "kv", f"agents/{agent}"), _journal.entry(vault, "kv", agent)
-    zombie = _journal.read(where)
+    live, where = Entry(vault, "kv", f"agents/{agent}"), journals.entry(vault, "kv", agent)
+    zombie = journals.read(where)
     assert zombie
     run = fleet.rotate(agent, *KEYS, "-e", "awx_job_id=6").ok()
     assert "going on with rotation 5" in run.output
@@ -85,7 +85,7 @@ def test_a_run_that_outlived_its_kill_writes_nothing_after_another_took_over(
         live.patch({TOKEN: "late"}, expected_version=zombie.base_version)
     assert caught.value.details["cas"]
     with pytest.raises(AgentError) as caught:
-        _journal.write(where, replace(zombie, phase=_journal.ROLLING_BACK))
+        journals.write(where, replace(zombie, phase=journals.ROLLING_BACK))
     assert caught.value.kind == "lock_lost"
     assert (fleet.values(agent), vault_version(agent), journal(agent)) == before
 
@@ -99,8 +99,8 @@ def test_after_an_abort_the_value_can_not_be_promoted_any_more(
     fleet.rollout(agent).ok()
     old = fleet.values(agent)
     killed_after_its_journal(fleet, tmp_path / "killed")
-    live, where = Entry(vault, "kv", f"agents/{agent}"), _journal.entry(vault, "kv", agent)
-    zombie = _journal.read(where)
+    live, where = Entry(vault, "kv", f"agents/{agent}"), journals.entry(vault, "kv", agent)
+    zombie = journals.read(where)
     assert zombie
     run = fleet.rotate(agent, "-e", "abort=true", "-e", "force_unlock=true").ok()
     assert f"rotation {zombie.rotation_id} is aborted" in run.output
@@ -111,7 +111,7 @@ def test_after_an_abort_the_value_can_not_be_promoted_any_more(
         live.patch(zombie.new, expected_version=zombie.base_version)
     assert caught.value.details["cas"]
     with pytest.raises(AgentError) as caught:
-        _journal.write(where, replace(zombie, phase=_journal.PROMOTED))
+        journals.write(where, replace(zombie, phase=journals.PROMOTED))
     assert caught.value.kind == "lock_lost"
     assert fleet.values(agent) == old
     assert len(pods(agent)) == 1

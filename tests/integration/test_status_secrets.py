@@ -9,7 +9,7 @@ from collections.abc import Callable
 import hvac
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from tests.integration.canary import assert_clean, canary
 from tests.integration.fleet import NAMESPACE, Fleet, Object, Run, kubectl, until, vault_admin, versions
@@ -124,12 +124,12 @@ def test_an_open_rotation_is_shown_without_its_new_values(make_fleet: Make) -> N
     fleet = make_fleet(agent, variables=PATIENT)
     value, betraying = canary()
     admin = Vault({"vault_token": os.environ["AGENTS_SANDBOX_ADMIN_VAULT_TOKEN"]}, Context(os.environ, ""))
-    where = _journal.entry(admin, "kv", agent)
-    opened = _journal.write(
+    where = journals.entry(admin, "kv", agent)
+    opened = journals.write(
         where,
-        _journal.Journal(
+        journals.Journal(
             "c0ffee", ("GITHUB_TOKEN", "LINEAR_API_KEY"), 1, admin.now() - 3 * 3600, "job 812 (alice)", 1,
-            phase=_journal.PROMOTED, new={"GITHUB_TOKEN": value, "LINEAR_API_KEY": f"{value}2"},
+            phase=journals.PROMOTED, new={"GITHUB_TOKEN": value, "LINEAR_API_KEY": f"{value}2"},
         ),
     )  # fmt: skip
 
@@ -145,7 +145,7 @@ def test_an_open_rotation_is_shown_without_its_new_values(make_fleet: Make) -> N
     for secret_ in (*fleet.values(agent).values(), access(agent)["secret-id"]):
         assert secret_ not in everything
 
-    _journal.close(where, opened, _journal.ABORTED)
+    journals.close(where, opened, journals.ABORTED)
     assert told(fleet)[1]["rotation"] == {}
     vault_admin().secrets.kv.v2.create_or_update_secret(
         f"agents-rotation/{agent}", {"schema": 1, "new": {"A": value}}, cas=opened.version + 1, mount_point="kv"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import GATEWAY_PORT, PORT_NAME, probes
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import SEED
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent
 
@@ -36,7 +36,7 @@ class Stamps:
 
 
 def _meta(agent: Agent, name: str) -> Object:
-    return {"name": name, "namespace": agent.namespace, "labels": _names.labels(agent.name)}
+    return {"name": name, "namespace": agent.namespace, "labels": names.labels(agent.name)}
 
 
 def service_account(agent: Agent) -> Object:
@@ -52,7 +52,7 @@ def claim(agent: Agent) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": _meta(agent, _names.claim(agent.name)),
+        "metadata": _meta(agent, names.claim(agent.name)),
         "spec": {
             "accessModes": ["ReadWriteOnce"],
             "storageClassName": agent.volume_class,
@@ -92,12 +92,12 @@ def network_policy(agent: Agent) -> Object | None:
 def secret_store(agent: Agent) -> Object:
     approle: Object = {
         "path": agent.approle_mount,
-        "secretRef": {"name": _names.approle_secret(agent.name), "key": "secret-id"},
+        "secretRef": {"name": names.approle_secret(agent.name), "key": "secret-id"},
     }
     if agent.approle_role_id:
         approle["roleId"] = agent.approle_role_id
     else:
-        approle["roleRef"] = {"name": _names.approle_secret(agent.name), "key": "role-id"}
+        approle["roleRef"] = {"name": names.approle_secret(agent.name), "key": "role-id"}
     vault = {
         "server": agent.vault_server,
         "path": agent.vault_mount,
@@ -107,7 +107,7 @@ def secret_store(agent: Agent) -> Object:
     return {
         "apiVersion": "external-secrets.io/v1",
         "kind": "SecretStore",
-        "metadata": _meta(agent, _names.secret_store(agent.name)),
+        "metadata": _meta(agent, names.secret_store(agent.name)),
         "spec": {"provider": {"vault": vault}},
     }
 
@@ -116,11 +116,11 @@ def external_secret(agent: Agent) -> Object:
     return {
         "apiVersion": "external-secrets.io/v1",
         "kind": "ExternalSecret",
-        "metadata": _meta(agent, _names.external_secret(agent.name)),
+        "metadata": _meta(agent, names.external_secret(agent.name)),
         "spec": {
             "refreshInterval": agent.secret_refresh,
-            "secretStoreRef": {"kind": "SecretStore", "name": _names.secret_store(agent.name)},
-            "target": {"name": _names.env_secret(agent.name), "creationPolicy": "Owner"},
+            "secretStoreRef": {"kind": "SecretStore", "name": names.secret_store(agent.name)},
+            "target": {"name": names.env_secret(agent.name), "creationPolicy": "Owner"},
             "dataFrom": [{"extract": {"key": agent.vault_path}}],
         },
     }
@@ -159,12 +159,12 @@ def _security(agent: Agent) -> Object:
 
 def _container(agent: Agent, image: str) -> Object:
     container: Object = {
-        "name": _names.CONTAINER,
+        "name": names.CONTAINER,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": agent.command,
         "args": agent.args,
-        "envFrom": [{"secretRef": {"name": _names.env_secret(agent.name)}}],
+        "envFrom": [{"secretRef": {"name": names.env_secret(agent.name)}}],
         "ports": [{"name": PORT_NAME, "containerPort": GATEWAY_PORT, "protocol": "TCP"}],
         "volumeMounts": [{"name": "state", "mountPath": STATE_FOLDER}],
         "securityContext": _security(agent),
@@ -205,7 +205,7 @@ def _pod_spec(agent: Agent, image: str, stamps: Stamps) -> Object:
             }
         ],
         "containers": [_container(agent, image)],
-        "volumes": [{"name": "state", "persistentVolumeClaim": {"claimName": _names.claim(agent.name)}}],
+        "volumes": [{"name": "state", "persistentVolumeClaim": {"claimName": names.claim(agent.name)}}],
         "nodeSelector": agent.node_selector,
         "tolerations": agent.tolerations,
         "imagePullSecrets": [{"name": name} for name in agent.image_pull_secrets],
@@ -215,11 +215,11 @@ def _pod_spec(agent: Agent, image: str, stamps: Stamps) -> Object:
 
 def deployment(agent: Agent, stamps: Stamps) -> Object:
     """agent.image must carry a digest."""
-    annotations = {_names.SECRET_VERSION: stamps.secret_version, _names.RESTART_ID: stamps.restart_id}
+    annotations = {names.SECRET_VERSION: stamps.secret_version, names.RESTART_ID: stamps.restart_id}
     selector = {"app.kubernetes.io/name": "openclaw", "app.kubernetes.io/instance": agent.name}
     template = {
         "metadata": {
-            "labels": _names.labels(agent.name),
+            "labels": names.labels(agent.name),
             "annotations": {key: value for key, value in annotations.items() if value},
         },
         "spec": _pod_spec(agent, agent.image.pinned, stamps),
@@ -232,7 +232,7 @@ def deployment(agent: Agent, stamps: Stamps) -> Object:
         # The tag stands here for people; in the template a new name for the same digest would mean a new pod.
         "metadata": {
             **_meta(agent, agent.name),
-            **({"annotations": {_names.IMAGE_TAG: agent.image.tag}} if agent.image.tag else {}),
+            **({"annotations": {names.IMAGE_TAG: agent.image.tag}} if agent.image.tag else {}),
         },
         "spec": {
             "replicas": 1,
@@ -255,7 +255,7 @@ def sealed(manifest: Object) -> Object:
     meta = manifest["metadata"]
     return {
         **manifest,
-        "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), _names.RENDERED: digest}},
+        "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), names.RENDERED: digest}},
     }
 
 
@@ -263,7 +263,7 @@ def unsealed(manifest: Object) -> Object:
     """What `sealed` was made of: sealed again, unchanged, it is the same to the letter."""
     meta = {name: part for name, part in manifest["metadata"].items() if name != "annotations"}
     annotations = manifest["metadata"].get("annotations") or {}
-    told = {name: text for name, text in annotations.items() if name != _names.RENDERED}
+    told = {name: text for name, text in annotations.items() if name != names.RENDERED}
     return {**manifest, "metadata": {**meta, "annotations": told} if told else meta}
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import sealed, unsealed
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 
 if TYPE_CHECKING:  # a plan reads releases and writes none: it has no use for what writes
@@ -65,8 +65,8 @@ def find(config_map: Object | None, release_id: str) -> Release:
     for release in kept:
         if release.id == release_id:
             return release
-    names = ", ".join(release.id for release in reversed(kept)) or "none"
-    raise AgentError("not_found", f"there is no release {release_id[:40]!r}", f"Recorded: {names}")
+    recorded = ", ".join(release.id for release in reversed(kept)) or "none"
+    raise AgentError("not_found", f"there is no release {release_id[:40]!r}", f"Recorded: {recorded}")
 
 
 def is_recorded(config_map: Object | None, deployment: Object) -> bool:
@@ -78,7 +78,7 @@ def is_recorded(config_map: Object | None, deployment: Object) -> bool:
 def revived(release: Release, secret_version: str) -> Object:
     """The recorded Deployment, stamped with the secret version that its new pod will really have."""
     wanted = unsealed(copy.deepcopy(release.deployment))
-    wanted["spec"]["template"]["metadata"].setdefault("annotations", {})[_names.SECRET_VERSION] = secret_version
+    wanted["spec"]["template"]["metadata"].setdefault("annotations", {})[names.SECRET_VERSION] = secret_version
     return sealed(wanted)
 
 
@@ -89,7 +89,7 @@ def new(kept: list[Release], deployment: Object, secret_version: str, by: str) -
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Release(
-        f"r{number}", deployment, container["image"], annotations.get(_names.IMAGE_TAG, ""), secret_version, at, by
+        f"r{number}", deployment, container["image"], annotations.get(names.IMAGE_TAG, ""), secret_version, at, by
     )
 
 
@@ -100,9 +100,9 @@ def manifest(agent: Home, kept: list[Release]) -> Object:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {
-                "name": _names.releases(agent.name),
+                "name": names.releases(agent.name),
                 "namespace": agent.namespace,
-                "labels": _names.labels(agent.name),
+                "labels": names.labels(agent.name),
             },
             "data": {_KEY: text},
         }

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 
 #: Told to Vault with each SecretID that is made here: a killed run may leave one behind that nobody knows, and those
 #: that a person made must be told from it.
-METADATA = {"managed-by": _names.MANAGED_BY}
+METADATA = {"managed-by": names.MANAGED_BY}
 
 
 @dataclass(frozen=True)
@@ -65,25 +65,25 @@ def read_access(live: Object, context: Context) -> Access:
     data = {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in (live.get("data") or {}).items()}
     context.secrets.update(data.values())
     said = live["metadata"].get("annotations") or {}
-    names = (_names.ACCESSOR, _names.PREVIOUS_ACCESSOR, _names.RENEWAL, _names.RENEWED)
-    return Access(data.get("role-id", ""), data.get("secret-id", ""), *(said.get(name, "") for name in names))
+    noted = (names.ACCESSOR, names.PREVIOUS_ACCESSOR, names.RENEWAL, names.RENEWED)
+    return Access(data.get("role-id", ""), data.get("secret-id", ""), *(said.get(name, "") for name in noted))
 
 
 def access_secret(agent: str, namespace: str, access: Access) -> Object:
     annotations = {
-        _names.ACCESSOR: access.accessor,
-        _names.PREVIOUS_ACCESSOR: access.previous,
-        _names.RENEWAL: access.renewal,
-        _names.RENEWED: access.renewed,
+        names.ACCESSOR: access.accessor,
+        names.PREVIOUS_ACCESSOR: access.previous,
+        names.RENEWAL: access.renewal,
+        names.RENEWED: access.renewed,
     }
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
         "metadata": {
-            "name": _names.approle_secret(agent),
+            "name": names.approle_secret(agent),
             "namespace": namespace,
-            "labels": _names.labels(agent),
+            "labels": names.labels(agent),
             "annotations": {name: text for name, text in annotations.items() if text},
         },
         "data": {

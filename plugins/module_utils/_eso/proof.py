@@ -19,7 +19,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import
     synced,
     touch,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
@@ -89,7 +89,7 @@ def check_vault(agent: Home, vault: Vault) -> int:
 
 def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context: Context, timeout: int) -> Proof:
     """Waits until the Secret is as Vault has it now, forcing a sync where it is not."""
-    name = _names.env_secret(agent.name)
+    name = names.env_secret(agent.name)
     selection = Selection(SECRET, fields=f"metadata.name={name}")
     started, asked_for = time.monotonic(), 0
     with Watching(kube, agent.namespace, (selection,)) as watching:
@@ -103,7 +103,7 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
             wrong = unequal_keys(found[0], there) if found else missing_keys(agent.required_keys, there)
             if not wrong:
                 _require_keys(agent, there, f"Secret {name}")
-                return Proof(str(found[1]) if found else UNPROVED, there.get(_names.GATEWAY_TOKEN, ""))
+                return Proof(str(found[1]) if found else UNPROVED, there.get(names.GATEWAY_TOKEN, ""))
             if time.monotonic() - started > timeout:
                 raise _unequal(agent, kube, wrong, timeout, before, refused)
             if asked_for != (found[1] if found else -1):
@@ -123,10 +123,10 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
 
 def force_sync(agent: Home, kube: Kube, writer: Writer) -> str:
     """ESO is asked to refresh at once. What it stood at before, for is_synced."""
-    live = kube.get(EXTERNAL_SECRET, agent.namespace, _names.external_secret(agent.name))
+    live = kube.get(EXTERNAL_SECRET, agent.namespace, names.external_secret(agent.name))
     if live is None:
         raise AgentError(
-            "secret", f"ExternalSecret {_names.external_secret(agent.name)} has gone", "Run rollout.yml again."
+            "secret", f"ExternalSecret {names.external_secret(agent.name)} has gone", "Run rollout.yml again."
         )
     return synced(touch(writer, live))
 
@@ -134,15 +134,15 @@ def force_sync(agent: Home, kube: Kube, writer: Writer) -> str:
 def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: str, refused: str) -> AgentError:
     """Which controller or condition is behind it, since when. before: what ESO stood at when it was asked. refused: why
     it could not be asked."""
-    name = _names.external_secret(agent.name)
+    name = names.external_secret(agent.name)
     external = kube.get(EXTERNAL_SECRET, agent.namespace, name)
-    store = kube.get(SECRET_STORE, agent.namespace, _names.secret_store(agent.name))
+    store = kube.get(SECRET_STORE, agent.namespace, names.secret_store(agent.name))
     ready, store_ready = condition(external or {}, "Ready"), condition(store or {}, "Ready")
     refreshed = ((external or {}).get("status") or {}).get("refreshTime") or "never"
     # One that ESO has said nothing of yet is no word on why.
     unready = [words for live in (store, external) if live and condition(live, "Ready") and (words := not_ready(live))]
     lines = [
-        f"{agent.name}: Secret {_names.env_secret(agent.name)} did not become what Vault has within "
+        f"{agent.name}: Secret {names.env_secret(agent.name)} did not become what Vault has within "
         f"{timeout} s; unequal: {', '.join(wrong[:6])}"
     ]
     if refused:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import not_ready, see_access
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET_STORE
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
@@ -19,7 +19,7 @@ _ZERO = ("0", "0s", "0m0s", "0h0m0s")
 def require_refreshing(agent: Home, kube: Kube) -> tuple[Object, Object]:
     """An ExternalSecret that never refreshes would be waited for in vain. SecretStore and ExternalSecret, as they are;
     whether they are ready is not asked."""
-    name, store_name = _names.external_secret(agent.name), _names.secret_store(agent.name)
+    name, store_name = names.external_secret(agent.name), names.secret_store(agent.name)
     external = kube.get(EXTERNAL_SECRET, agent.namespace, name)
     if external is None:
         raise _not_syncing(agent, f"ExternalSecret {name} is not there")

@@ -11,7 +11,7 @@ import time
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
@@ -54,12 +54,12 @@ def sync_anew(agent: Home, kube: Kube, writer: Writer, timeout: int) -> None:
     The SecretStore is touched first: a store that is not ready holds its ExternalSecrets back, ESO looks at it again
     only every five minutes, and where it caches its token it keeps one for each version of the store.
     """
-    names = {EXTERNAL_SECRET: _names.external_secret(agent.name), SECRET_STORE: _names.secret_store(agent.name)}
-    selections = tuple(Selection(kind, fields=f"metadata.name={name}") for kind, name in names.items())
-    started, asked, before = time.monotonic(), dict.fromkeys(names, -math.inf), None
+    of_kind = {EXTERNAL_SECRET: names.external_secret(agent.name), SECRET_STORE: names.secret_store(agent.name)}
+    selections = tuple(Selection(kind, fields=f"metadata.name={name}") for kind, name in of_kind.items())
+    started, asked, before = time.monotonic(), dict.fromkeys(of_kind, -math.inf), None
     with Watching(kube, agent.namespace, selections) as watching:
         while True:
-            store, external = (_one(watching, kind, names) for kind in (SECRET_STORE, EXTERNAL_SECRET))
+            store, external = (_one(watching, kind, of_kind) for kind in (SECRET_STORE, EXTERNAL_SECRET))
             if before is not None and is_synced(external, before):
                 return
             now = time.monotonic()
@@ -74,11 +74,11 @@ def sync_anew(agent: Home, kube: Kube, writer: Writer, timeout: int) -> None:
             watching.wait(min(_ASK_AGAIN, timeout - (now - started)))
 
 
-def _one(watching: Watching, kind: Kind, names: dict[Kind, str]) -> Object:
+def _one(watching: Watching, kind: Kind, of_kind: dict[Kind, str]) -> Object:
     found = next(iter(watching.objects(kind)), None)
     if found is None:
         raise AgentError(
-            "secret", f"{kind.name} {names[kind]} has gone", "Put it back with rollout.yml, then run again."
+            "secret", f"{kind.name} {of_kind[kind]} has gone", "Put it back with rollout.yml, then run again."
         )
     return found
 
@@ -93,7 +93,7 @@ def see_access(agent: Home) -> str:
 def touch(writer: Writer, live: Object) -> Object:
     """Any change of an annotation makes ESO refresh at once. The object as it was answered."""
     stamp = datetime.datetime.now(datetime.UTC).isoformat()
-    return writer.signal(live, _names.SYNC_MANAGER, _names.FORCE_SYNC, stamp)
+    return writer.signal(live, names.SYNC_MANAGER, names.FORCE_SYNC, stamp)
 
 
 def _not_synced(agent: Home, store: Object, external: Object, timeout: int) -> AgentError:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
-    EXTERNAL_SECRET,
-)
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET
 
 
 def require_cluster(kube: Kube, wanted_uid: str | None, agent: str = "") -> str:

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live, stranger
 
 
 def require_ours(live: Live) -> None:
     """Meeting an object that is not ours is a clear stop, never a take-over."""
     for kind_name, found in live.objects.items():
-        if not _names.is_ours(found):
+        if not names.is_ours(found):
             raise stranger(kind_name, found["metadata"]["name"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import (
     differences,
@@ -60,7 +60,7 @@ class Writer:
 
     def remove(self, live: Object) -> None:
         kind, meta = BY_NAME[live["kind"]], live["metadata"]
-        if not _names.is_ours(live):
+        if not names.is_ours(live):
             raise AgentError(
                 "not_ours", f"{kind.name} {meta['name']} was not made by this collection, so it is not removed"
             )
@@ -87,7 +87,7 @@ class Writer:
     def raise_fence(self, live: Object | None) -> Object | None:
         """After a take-over, before anything else: a run that survived its kill then meets a newer version, sees this
         number and stops."""
-        return self.signal(live, _names.FENCE_MANAGER, _names.FENCE, str(self.fence)) if live else None
+        return self.signal(live, names.FENCE_MANAGER, names.FENCE, str(self.fence)) if live else None
 
     def _send(self, wanted: Object, live: Object | None) -> Object:
         force, name = self.take_ownership, f"{wanted['kind']} {wanted['metadata']['name']}"
@@ -121,12 +121,12 @@ class Writer:
         live = self.kube.get(BY_NAME[wanted["kind"]], meta["namespace"], meta["name"])
         if live is None:
             return None
-        fence = int((live["metadata"].get("annotations") or {}).get(_names.FENCE) or 0)
+        fence = int((live["metadata"].get("annotations") or {}).get(names.FENCE) or 0)
         if fence > self.fence:
             raise AgentError(
                 "lock_lost", f"another run has taken over {meta['name']}", "Let it finish, then look with status.yml."
             )
-        if not _names.is_ours(live):
+        if not names.is_ours(live):
             raise AgentError("not_ours", f"{wanted['kind']} {meta['name']} was replaced by one that is not ours")
         return live
 

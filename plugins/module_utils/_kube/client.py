@@ -257,9 +257,9 @@ class Kube:
     @staticmethod
     def _library() -> Any:
         # Who opens streams has imported it before: _verify.
-        from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library as _kube_library
+        from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library
 
-        return _kube_library
+        return library
 
     def load_streams(self) -> None:
         """What port_forward and exec need is loaded by the library when it is first asked for, which takes most of a

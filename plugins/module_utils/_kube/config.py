@@ -18,7 +18,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
     AUTH_PROXY_HEADERS_SPEC,
 )
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core import http as _http
+from ansible_collections.digitalsys.agents.plugins.module_utils._core import http
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kubeconfig import Settings, settings_of
 
@@ -129,13 +129,13 @@ def _directly(settings: Settings) -> Access:
     }
     if settings.tls_server_name:
         verified["server_hostname"] = settings.tls_server_name
-    pool = _http.pool(maxsize=_CONNECTIONS, **verified)
+    pool = http.pool(maxsize=_CONNECTIONS, **verified)
     authorization = f"Bearer {settings.token}" if settings.token else ""
 
     def configuration() -> Any:
-        from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library as _kube_library
+        from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library
 
-        return _kube_library.of_settings(settings)
+        return library.of_settings(settings)
 
     return Access(settings.host, pool, lambda: authorization, configuration)
 
@@ -148,7 +148,7 @@ def _by_library(
     complete: bool,
     in_cluster: bool,
 ) -> Access:
-    from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library as library
+    from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library
 
     try:
         config = (

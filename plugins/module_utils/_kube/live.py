@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     APPLIED,
@@ -56,27 +56,27 @@ class Live:
     @property
     def image(self) -> str:
         containers = (self.deployment or {}).get("spec", {}).get("template", {}).get("spec", {}).get("containers") or []
-        return next((one["image"] for one in containers if one.get("name") == _names.CONTAINER), "")
+        return next((one["image"] for one in containers if one.get("name") == names.CONTAINER), "")
 
 
 def object_names(agent: str) -> dict[str, str]:
     """Kind's name -> the name of this agent's object."""
     return {
         SERVICE_ACCOUNT.name: agent,
-        CLAIM.name: _names.claim(agent),
+        CLAIM.name: names.claim(agent),
         NETWORK_POLICY.name: agent,
-        SECRET_STORE.name: _names.secret_store(agent),
-        EXTERNAL_SECRET.name: _names.external_secret(agent),
+        SECRET_STORE.name: names.secret_store(agent),
+        EXTERNAL_SECRET.name: names.external_secret(agent),
         DEPLOYMENT.name: agent,
-        CONFIG_MAP.name: _names.releases(agent),
+        CONFIG_MAP.name: names.releases(agent),
     }
 
 
 def look(kube: Kube, namespace: str, agent: str, *kinds: Kind) -> Live:
     """By name, a read for each kind (all seven of an agent, or those given): what an operation does under its lock."""
-    names, found = object_names(agent), {}
-    for kind_name in [kind.name for kind in kinds] or names:
-        live = kube.get(BY_NAME[kind_name], namespace, names[kind_name])
+    wanted, found = object_names(agent), {}
+    for kind_name in [kind.name for kind in kinds] or wanted:
+        live = kube.get(BY_NAME[kind_name], namespace, wanted[kind_name])
         if live is not None:
             found[kind_name] = live
     return Live(agent, found)
@@ -85,15 +85,15 @@ def look(kube: Kube, namespace: str, agent: str, *kinds: Kind) -> Live:
 def look_at_fleet(kube: Kube, namespace: str, agents: Iterable[str]) -> dict[str, Live]:
     """One LIST per kind, of what is ours. Of a kind where something declared is not in the list, the names of all
     are read too: it may be there without our label, and that is a clear stop."""
-    names = {agent: object_names(agent) for agent in agents}
-    found: dict[str, dict[str, Object]] = {agent: {} for agent in names}
+    named = {agent: object_names(agent) for agent in agents}
+    found: dict[str, dict[str, Object]] = {agent: {} for agent in named}
     for kind in (*APPLIED, CONFIG_MAP):
         items = _listed(kube, kind, namespace)
         by_name = {item["metadata"]["name"]: item for item in items}
-        missing = {of_agent[kind.name] for of_agent in names.values()} - by_name.keys()
+        missing = {of_agent[kind.name] for of_agent in named.values()} - by_name.keys()
         if missing:
             _refuse_strangers(kube, kind, namespace, missing)
-        for agent, of_agent in names.items():
+        for agent, of_agent in named.items():
             if of_agent[kind.name] in by_name:
                 found[agent][kind.name] = by_name[of_agent[kind.name]]
     return {agent: Live(agent, objects) for agent, objects in found.items()}
@@ -101,14 +101,14 @@ def look_at_fleet(kube: Kube, namespace: str, agents: Iterable[str]) -> dict[str
 
 def _listed(kube: Kube, kind: Kind, namespace: str) -> list[Object]:
     try:
-        return kube.list_objects(kind, namespace, labels=_names.SELECTOR)[0]
+        return kube.list_objects(kind, namespace, labels=names.SELECTOR)[0]
     except AgentError as error:
         if error.kind == "not_found":  # the kind is not served here: a plan is possible all the same
             return []
         raise
 
 
-def _refuse_strangers(kube: Kube, kind: Kind, namespace: str, names: set[str]) -> None:
+def _refuse_strangers(kube: Kube, kind: Kind, namespace: str, wanted: set[str]) -> None:
     try:
         there = kube.list_metadata(kind, namespace)
     except AgentError as error:
@@ -116,7 +116,7 @@ def _refuse_strangers(kube: Kube, kind: Kind, namespace: str, names: set[str]) -
             return
         raise
     for item in there:
-        if item["metadata"]["name"] in names and not _names.is_ours(item):
+        if item["metadata"]["name"] in wanted and not names.is_ours(item):
             raise stranger(kind.name, item["metadata"]["name"])
 
 
@@ -125,7 +125,7 @@ def stranger(kind_name: str, name: str) -> AgentError:
     return AgentError(
         "not_ours",
         f"{kind_name} {name} is there, but was not made by this collection (no label "
-        f"{_names.MANAGED_BY_LABEL}={_names.MANAGED_BY})",
+        f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY})",
         "Adopting agents made by hand is an operation of its own. Choose another name, or remove that object yourself.",
         {"object": {"kind": kind_name, "name": name}},
     )

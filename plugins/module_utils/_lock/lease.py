@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import LEASE
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
@@ -75,7 +75,7 @@ class Lock:
         self._kube, self._namespace, self._name, self._context, self._force = (
             kube,
             namespace,
-            _names.lease(agent),
+            names.lease(agent),
             context,
             force,
         )
@@ -142,7 +142,7 @@ class Lock:
                     )
                 time.sleep(_LOOK_SECONDS)
                 continue
-            if not _names.is_ours(live):
+            if not names.is_ours(live):
                 raise AgentError(
                     "not_ours",
                     f"Lease {self._name} was not made by this collection",
@@ -210,7 +210,7 @@ class Lock:
             "apiVersion": LEASE.api_version,
             "kind": LEASE.name,
             "spec": self._spec(0),
-            "metadata": {"name": self._name, "namespace": self._namespace, "labels": _names.labels(self._agent)},
+            "metadata": {"name": self._name, "namespace": self._namespace, "labels": names.labels(self._agent)},
         }
         sent = time.monotonic()
         try:

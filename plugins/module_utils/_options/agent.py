@@ -13,8 +13,8 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as _image
-from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity as _quantity
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import AGENT, OF_AN_AGENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
 
@@ -46,7 +46,7 @@ class Home:
 class Agent(Home):
     """Checked and in one spelling: quantities as the API server writes them, numbers in env as text."""
 
-    image: _image.Image
+    image: images.Image
     command: list[str]
     args: list[str]
     env: dict[str, str]
@@ -102,14 +102,14 @@ def _env(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _amounts(values: Mapping[str, Any], option: str) -> dict[str, str]:
-    return {name: _quantity.canonical(str(value), f"{option}.{name}") for name, value in sorted(values.items())}
+    return {name: quantity.canonical(str(value), f"{option}.{name}") for name, value in sorted(values.items())}
 
 
 def _volume_size(text: Any) -> str:
     """A plain '10' is ten bytes to Kubernetes, and never what was meant."""
-    if _quantity.amount(text, "volume_size") < _SMALLEST_VOLUME:
+    if quantity.amount(text, "volume_size") < _SMALLEST_VOLUME:
         raise AgentError("invalid", f"volume_size: {text!r} is less than a mebibyte", f"Was {text}Gi meant?")
-    return _quantity.canonical(text, "volume_size")
+    return quantity.canonical(text, "volume_size")
 
 
 def _seconds(params: Mapping[str, Any], option: str) -> int:
@@ -143,11 +143,11 @@ def from_params(params: Mapping[str, Any]) -> Agent:
         )
     requests, limits = _amounts(params["requests"], "requests"), _amounts(params["limits"], "limits")
     for what in requests.keys() & limits.keys():
-        if _quantity.amount(requests[what]) > _quantity.amount(limits[what]):
+        if quantity.amount(requests[what]) > quantity.amount(limits[what]):
             raise AgentError("invalid", f"requests.{what} {requests[what]} is above limits.{what} {limits[what]}")
     return Agent(
         **vars(where),
-        image=_image.parse(params["image"]),
+        image=images.parse(params["image"]),
         command=[str(word) for word in params["command"]],
         args=[str(word) for word in params["args"]],
         env=_env(params["env"]),
@@ -176,7 +176,7 @@ def from_params(params: Mapping[str, Any]) -> Agent:
         vault_server=server,
         approle_mount=check_mount(params["approle_mount"], "approle_mount"),
         approle_role_id=params["approle_role_id"] or "",
-        secret_refresh=_quantity.duration(params["secret_refresh"], "secret_refresh"),
+        secret_refresh=quantity.duration(params["secret_refresh"], "secret_refresh"),
     )
 
 

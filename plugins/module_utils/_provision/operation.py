@@ -25,8 +25,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
     ACCESS_NEEDS,
     require_permissions,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import NAMESPACE, SECRET
@@ -106,7 +106,7 @@ class _Access:
             body = {
                 "apiVersion": "v1",
                 "kind": "Namespace",
-                "metadata": {"name": self.namespace, "labels": _names.fleet_labels()},
+                "metadata": {"name": self.namespace, "labels": names.fleet_labels()},
             }
             try:
                 self.kube.create(NAMESPACE, body)
@@ -132,11 +132,11 @@ class _Access:
 
     def journal(self) -> None:
         """Where rotations keep what they are about to do: short, and only ever written under check-and-set."""
-        where = _journal.entry(self.vault, self.mount, self.agent)
+        where = journals.entry(self.vault, self.mount, self.agent)
         found = where.metadata()
-        as_wanted = found.max_versions == _journal.MAX_VERSIONS and found.cas_required
+        as_wanted = found.max_versions == journals.MAX_VERSIONS and found.cas_required
         if not as_wanted and self.change(f"journal of rotations at {where} made"):
-            where.settle(max_versions=_journal.MAX_VERSIONS, cas_required=True)
+            where.settle(max_versions=journals.MAX_VERSIONS, cas_required=True)
 
     def policy(self) -> None:
         name, wanted = vault_names.policy(self.agent), policy_text(self.mount, self.path)
@@ -151,9 +151,9 @@ class _Access:
 
     def secret_id(self, there: bool) -> None:
         """A SecretID that still logs in is kept. A new one is written at once, together with its accessor."""
-        name, role = _names.approle_secret(self.agent), vault_names.role(self.agent)
+        name, role = names.approle_secret(self.agent), vault_names.role(self.agent)
         live = self.kube.get(SECRET, self.namespace, name) if there else None
-        if live is not None and not _names.is_ours(live):
+        if live is not None and not names.is_ours(live):
             raise stranger(SECRET.name, name)
         access = read_access(live or {"metadata": {}}, self.context)
         role_id = self.vault.role_id(self.approle, role) if self.vault.role(self.approle, role) else ""
@@ -183,7 +183,7 @@ class _Access:
 
     def raise_fence(self) -> None:
         """After a take-over: a run that is thought dead and may still write must meet our mark first."""
-        self.writer.raise_fence(self.kube.get(SECRET, self.namespace, _names.approle_secret(self.agent)))
+        self.writer.raise_fence(self.kube.get(SECRET, self.namespace, names.approle_secret(self.agent)))
 
 
 def provide_or_renew(params: Params, context: Context) -> Result:

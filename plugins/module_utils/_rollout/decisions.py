@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes as _probes
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes, releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
     Stamps,
     deployment,
@@ -18,14 +17,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     supporting,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences, drift
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, DEPLOYMENT, NETWORK_POLICY
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
-from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as _image
-from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity as _quantity
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, Home
 
 _RELOADER = ("reloader.stakater.com/", "secret.reloader.stakater.com/", "configmap.reloader.stakater.com/")
@@ -50,7 +49,7 @@ def refuse_what_cannot_be(agent: Agent, live: Live) -> None:
     claim = live.objects.get(CLAIM.name)
     if claim:
         have, want = claim["spec"]["resources"]["requests"]["storage"], agent.volume_size
-        if _quantity.amount(want) < _quantity.amount(have):
+        if quantity.amount(want) < quantity.amount(have):
             raise AgentError(
                 "invalid",
                 f"{agent.name}: the volume is {have}, asked {want}; volumes never shrink",
@@ -90,7 +89,7 @@ def refuse_second_owner(agent: Home, live: Live) -> None:
             )
 
 
-def settled_image(agent: Agent, live: Live, asked: str, tag: str) -> _image.Image:
+def settled_image(agent: Agent, live: Live, asked: str, tag: str) -> images.Image:
     """Which image is meant: the run's -e image or -e tag before the inventory's; 'current' is what runs now.
     Without a digest, the tag is still to be resolved."""
     if asked == "current":
@@ -100,18 +99,18 @@ def settled_image(agent: Agent, live: Live, asked: str, tag: str) -> _image.Imag
                 f"{agent.name}: image=current, but no pod of it was ever rolled out",
                 "Roll it out with an image first.",
             )
-        running = _image.parse(live.image)
-        kept = ((live.deployment or {}).get("metadata", {}).get("annotations") or {}).get(_names.IMAGE_TAG, "")
+        running = images.parse(live.image)
+        kept = ((live.deployment or {}).get("metadata", {}).get("annotations") or {}).get(names.IMAGE_TAG, "")
         return replace(running, tag=kept)
-    image = _image.parse(asked) if asked else agent.image
-    return _image.with_tag(image, tag) if tag else image
+    image = images.parse(asked) if asked else agent.image
+    return images.with_tag(image, tag) if tag else image
 
 
 def stamps_for(agent: Agent, live: Live, vault_version: int | None, restart_id: str) -> Stamps:
     """What is not this run's to change is carried forward. A changed seed alone restarts nothing. Without proof by
     Vault a stamp stays only while nothing else makes a new pod: that pod may read newer values."""
-    restart = restart_id or live.template_annotation(_names.RESTART_ID)
-    there = live.template_annotation(_names.SECRET_VERSION)
+    restart = restart_id or live.template_annotation(names.RESTART_ID)
+    there = live.template_annotation(names.SECRET_VERSION)
     seed = live.seed if live.seed != seed_text(agent) else ""
     carried = Stamps(str(vault_version) if vault_version is not None else there, restart, seed)
     if carried.secret_version and live.deployment and not _template_differences(agent, live, carried):
@@ -143,7 +142,7 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
         wanted = sealed(deployment(agent, stamps))
         if not is_available(live.deployment):
             reasons.append("no pod is available")
-        elif not _releases.is_recorded(live.releases, wanted):
+        elif not releases.is_recorded(live.releases, wanted):
             reasons.append("the running release was not recorded yet")
     # A template that differs is a reason: where there is none, it need not be compared once more.
     restarts = bool(reasons and _template_differences(agent, live, stamps))
@@ -162,16 +161,16 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
             f"image {_short(live.image)} -> {_short(agent.image.pinned)}"
             + (f" ({agent.image.tag})" if agent.image.tag else "")
         )
-    version = live.template_annotation(_names.SECRET_VERSION)
+    version = live.template_annotation(names.SECRET_VERSION)
     if version != stamps.secret_version:
         reasons.append(f"secret version {version or 'none'} -> {stamps.secret_version}")
-    if live.template_annotation(_names.RESTART_ID) != stamps.restart_id:
+    if live.template_annotation(names.RESTART_ID) != stamps.restart_id:
         reasons.append(f"restart {stamps.restart_id}")
-    probes, by_probes = _probes.told(wanted, found)
-    reasons += [probes] if probes else []
+    told, by_probes = probes.told(wanted, found)
+    reasons += [told] if told else []
     # What was said above. An init container's image alone is not.
     of_image = (".image: ",) if live.image != agent.image.pinned else ()
-    known = (_names.SECRET_VERSION, _names.RESTART_ID, *of_image, *by_probes)
+    known = (names.SECRET_VERSION, names.RESTART_ID, *of_image, *by_probes)
     reasons += [f"{DEPLOYMENT.name} {line}" for line in drift(wanted, found) if not any(mark in line for mark in known)]
     return reasons or [f"{DEPLOYMENT.name}: a field that is not wanted any more"]
 

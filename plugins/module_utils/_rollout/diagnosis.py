@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.scrub import Scrubber
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, EVENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import container_statuses
@@ -57,13 +57,13 @@ def _container_of(pod: Object) -> str:
         end = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
         if end.get("exitCode"):
             return str(status["name"])
-    return _names.CONTAINER
+    return names.CONTAINER
 
 
 def _log(kube: Kube, agent: Home, pod: Object, exits: list[Any]) -> list[str]:
     container = _container_of(pod)
     text = ""
-    if container == _names.CONTAINER:
+    if container == names.CONTAINER:
         text = next((one.log for one in reversed(exits) if one.pod == pod["metadata"]["name"] and one.log), "")
     # A container begun anew has no words yet, and may have spoken its last when the one before it is asked for.
     for previous in (False, True, False):
@@ -72,13 +72,13 @@ def _log(kube: Kube, agent: Home, pod: Object, exits: list[Any]) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-_LOG_LINES:]
 
 
-def _events(kube: Kube, agent: Home, names: set[str]) -> list[str]:
+def _events(kube: Kube, agent: Home, involved: set[str]) -> list[str]:
     """The latest events of pod, ReplicaSet, claim and Deployment, without repeats."""
     try:
         items, _version = kube.list_objects(EVENT, agent.namespace)
     except AgentError as error:
         return [f"(events could not be read: {error.kind})"]
-    of_ours = [item for item in items if (item.get("involvedObject") or {}).get("name") in names]
+    of_ours = [item for item in items if (item.get("involvedObject") or {}).get("name") in involved]
     of_ours.sort(
         key=lambda item: item.get("lastTimestamp") or item.get("eventTime") or item["metadata"]["creationTimestamp"]
     )
@@ -123,7 +123,7 @@ def _trouble(events: list[str]) -> str:
 
 def _claim_words(agent: Home, claim: Object | None, events: list[str]) -> str:
     """Why the claim has no volume, in the provisioner's words: the scheduler only says that it is unbound."""
-    name = _names.claim(agent.name)
+    name = names.claim(agent.name)
     if claim is None:
         return f"the claim {name} is not there"
     phase, of_class = (claim.get("status") or {}).get("phase"), claim["spec"].get("storageClassName")
@@ -156,13 +156,13 @@ def diagnose(agent: Home, kube: Kube, waited: Waited, context: Context) -> Diagn
     try:
         pod = next((one for one in observed.pods if one["metadata"]["name"] == verdict.pod), None)
         pod = pod or next((one for one in observed.pods if not one["metadata"].get("deletionTimestamp")), None)
-        names = {
+        involved = {
             agent.name,
-            _names.claim(agent.name),
+            names.claim(agent.name),
             *(one["metadata"]["name"] for one in observed.replica_sets + observed.pods),
         }
-        events = _events(kube, agent, names)
-        claim = kube.get(CLAIM, agent.namespace, _names.claim(agent.name))
+        events = _events(kube, agent, involved)
+        claim = kube.get(CLAIM, agent.namespace, names.claim(agent.name))
         log = (
             _log(kube, agent, pod, list(observed.exits))
             if pod and verdict.cause in ("configuration", "crash", "timeout", "probe", "image")

@@ -12,7 +12,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
@@ -48,8 +48,8 @@ def manage(params: Params, context: Context) -> Result:
         else:
             refuse_what_cannot_be(agent, live)
             stamps = Stamps(
-                params["secret_version"] or live.template_annotation(_names.SECRET_VERSION),
-                live.template_annotation(_names.RESTART_ID),
+                params["secret_version"] or live.template_annotation(names.SECRET_VERSION),
+                live.template_annotation(names.RESTART_ID),
                 live.seed,
             )
             for wanted in rendered(agent, stamps):

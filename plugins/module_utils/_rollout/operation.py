@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
     deployment,
     network_policy,
@@ -108,14 +108,14 @@ def _locked(run: _Rollout, restart_id: str) -> Result:
     )
     stamps = stamps_for(run.agent, live, version, restart_id)
     if run.params["to_release"]:
-        wanted = _releases.revived(_releases.find(live.releases, run.params["to_release"]), stamps.secret_version)
+        wanted = releases.revived(releases.find(live.releases, run.params["to_release"]), stamps.secret_version)
     else:
         wanted = sealed(deployment(run.agent, stamps))
     try:
         bring_up(run, wanted, live, proof)
     except Failed as failure:
         _go_back(run, failure.diagnosis, wanted, live, proof)
-    release = _releases.record(run.agent, run.writer, live.releases, wanted, stamps.secret_version, run.by)
+    release = releases.record(run.agent, run.writer, live.releases, wanted, stamps.secret_version, run.by)
     run.step("R8", f"release {release.id} is recorded")
     return _result(run, release, stamps.secret_version)
 
@@ -139,7 +139,7 @@ def _remove_unwanted(run: _Rollout, live: Live) -> None:
 
 def _go_back(run: _Rollout, failure: Diagnosis, wanted: Object, live: Live, proof: Proof) -> None:
     """Applies the last good release and proves it; always raises, with both stories."""
-    name, release = run.agent.name, _releases.last_good(live.releases)
+    name, release = run.agent.name, releases.last_good(live.releases)
     story = [f"{name}: {failure.line()}", *failure.lines()[1:]]
     details = {"cause": failure.cause, "evidence": failure.evidence, "steps": run.steps, "changes": run.writer.changes}
     again = f"Mend it, then: ansible-playbook rollout.yml -e agent={name}"
@@ -151,7 +151,7 @@ def _go_back(run: _Rollout, failure: Diagnosis, wanted: Object, live: Live, proo
         raise AgentError(
             "rollout", "\n".join([*story, "There is no release to go back to: none was proved yet."]), again, details
         )
-    previous = _releases.revived(release, proof.version)
+    previous = releases.revived(release, proof.version)
     if previous["spec"] == wanted["spec"]:
         raise AgentError(
             "rollout", "\n".join([*story, f"This is the last good release itself, {release.shown()}."]), again, details
@@ -183,7 +183,7 @@ def _foretell(run: _Rollout, live: Live, version: int | None, restart_id: str) -
     return {**_result(run, None, plan.stamps.secret_version), "reasons": plan.reasons, "restarts": plan.restarts}
 
 
-def _result(run: _Rollout, release: _releases.Release | None, secret_version: str) -> Result:
+def _result(run: _Rollout, release: releases.Release | None, secret_version: str) -> Result:
     result: Result = {
         "changed": run.writer.changed,
         "agent": run.agent.name,

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER
@@ -40,7 +40,7 @@ class Waited:
 
 
 def selections(agent: str) -> tuple[Selection, ...]:
-    pods = _names.pod_selector(agent)
+    pods = names.pod_selector(agent)
     return (
         Selection(DEPLOYMENT, fields=f"metadata.name={agent}"),
         Selection(REPLICA_SET, labels=pods),

@@ -21,7 +21,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
     ROLLOUT_NEEDS,
     require_permissions,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -118,7 +118,7 @@ def _rotate(it: Rotation, asked: _Asked) -> Result:
     run, agent, context = it.run, asked.agent, it.run.context
     require_capabilities(agent, it.vault)
     place = require_journal(agent, it.journal_entry)
-    journal = _journal.read(it.journal_entry)
+    journal = journals.read(it.journal_entry)
     if journal and not journal.closed:
         # Nothing else is looked at: an open rotation must always be able to end.
         require_same(journal, asked.keys, asked.new_value)
@@ -131,7 +131,7 @@ def _rotate(it: Rotation, asked: _Asked) -> Result:
             run.by += f" (although {overridden})"
     # The last writes of a killed run may be all but the release of its lock, or the end of old values: that is still to
     # be done.
-    left = lease(agent.name) in holders(run.kube, agent.namespace) or _journal.leftovers(place, journal)
+    left = lease(agent.name) in holders(run.kube, agent.namespace) or journals.leftovers(place, journal)
     if not keys and (context.check_mode or not left):
         return _nothing_to_do(it, asked, journal)
     if context.check_mode:
@@ -152,7 +152,7 @@ def _locked(
     it: Rotation, asked: _Asked, lock: Lock, before: Journal | None, keys: list[str], journal_version: int
 ) -> Result:
     """before: the journal as it was seen without the lock."""
-    journal = _journal.read(it.journal_entry)
+    journal = journals.read(it.journal_entry)
     if journal and not journal.closed:
         require_same(journal, asked.keys, asked.new_value)
         journal = _go(it, _take_over(it, journal, lock))
@@ -186,7 +186,7 @@ def _rotation(asked: _Asked, params: Params, context: Context, kube: Kube, vault
         run,
         vault,
         asked.policies,
-        _journal.entry(vault, agent.vault_mount, agent.name),
+        journals.entry(vault, agent.vault_mount, agent.name),
         Entry(vault, agent.vault_mount, agent.vault_path),
         Entry(vault, agent.vault_mount, vault_names.inbox(agent.name)),
         abort=asked.abort,
@@ -250,7 +250,7 @@ def _ended_unreported(it: Rotation, journal: Journal, lock: Lock, asked: _Asked,
         return live is not None and live[0].get(keys[0]) == asked.new_value
     brought = it.inbox_entry.read()
     # A rotation that finished has taken out of the inbox what it was of.
-    return journal.phase != _journal.FINISHED or brought is None or brought[0].keys().isdisjoint(keys)
+    return journal.phase != journals.FINISHED or brought is None or brought[0].keys().isdisjoint(keys)
 
 
 def _already(it: Rotation, journal: Journal) -> Result:
@@ -261,7 +261,7 @@ def _already(it: Rotation, journal: Journal) -> Result:
 
 def _as_it_ended(it: Rotation, journal: Journal) -> Result:
     words = f"rotation {journal.rotation_id} of {', '.join(journal.keys)} is {journal.phase.replace('_', ' ')} already"
-    if journal.phase != _journal.FINISHED and not it.abort:
+    if journal.phase != journals.FINISHED and not it.abort:
         raise failed(it, [words, journal.failure], "Rotate again, under another rotation_id if you give one.")
     it.run.step("S2", words)
     return _result(it, journal, changed=False)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, prove
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CONFIG_MAP, DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis
@@ -29,17 +29,17 @@ def restart(it: Rotation, proof: Proof, stamp: str) -> None:
     """S7, S8: the release that was proved, with the stamp of the secret version that its pod will read."""
     live = it.look(DEPLOYMENT, CONFIG_MAP)
     require_ours(live)
-    release = _releases.last_good(live.releases)
+    release = releases.last_good(live.releases)
     if release is None:
         raise AgentError("rollout", f"{it.agent}: its releases have gone", f"rollout.yml -e agent={it.agent}")
-    wanted = _releases.revived(release, stamp)
+    wanted = releases.revived(release, stamp)
     before = len(it.run.writer.changes)
     try:
         bring_up(it.run, wanted, live, proof)
     finally:
         if len(it.run.writer.changes) > before:
             it.changes.append("restarted")
-    it.release = _releases.record(it.run.agent, it.run.writer, live.releases, wanted, stamp, it.run.by).id
+    it.release = releases.record(it.run.agent, it.run.writer, live.releases, wanted, stamp, it.run.by).id
     it.secret_version = stamp
 
 
@@ -60,8 +60,8 @@ def _verify(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:
     namespace = run.agent.namespace
     if not base:
         run.warnings.append(f"{it.agent}: Vault has no old values any more: nobody asked whether they are refused")
-    if _names.GATEWAY_TOKEN in journal.keys and base.get(_names.GATEWAY_TOKEN):
-        require_refusal(run.kube, namespace, run.pod, base[_names.GATEWAY_TOKEN])
+    if names.GATEWAY_TOKEN in journal.keys and base.get(names.GATEWAY_TOKEN):
+        require_refusal(run.kube, namespace, run.pod, base[names.GATEWAY_TOKEN])
         run.step("S9", "the gateway refuses the old token")
     if how == "exec":
         if wrong := keys_not_proved(run.kube, namespace, run.pod, journal.new):

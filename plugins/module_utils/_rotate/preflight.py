@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import require_vault_permissions
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
@@ -74,12 +74,12 @@ def require_base_survives(agent: Home, live: Metadata, vault: Vault) -> None:
 
 def require_settled(agent: Home, live: Live) -> None:
     """A rotation restarts what runs and is proved, nothing else: no half rollout comes up with it."""
-    release = _releases.last_good(live.releases)
+    release = releases.last_good(live.releases)
     again = f"ansible-playbook rollout.yml -e agent={agent.name}"
     if live.deployment is None or release is None:
         raise AgentError("rollout", f"{agent.name} was never rolled out", f"First: {again}")
-    stamp = live.template_annotation(_names.SECRET_VERSION)
-    if differences(_releases.revived(release, stamp), live.deployment):
+    stamp = live.template_annotation(names.SECRET_VERSION)
+    if differences(releases.revived(release, stamp), live.deployment):
         raise AgentError(
             "rollout",
             f"{agent.name}: what runs is not the release {release.shown()} that was proved",

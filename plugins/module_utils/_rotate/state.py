@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import POD, Kind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live, look
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_status
@@ -57,12 +57,12 @@ class Rotation:
 
     def write(self, journal: Journal) -> Journal:
         self.run.writer.may_write()
-        self.written = _journal.write(self.journal_entry, journal)
+        self.written = journals.write(self.journal_entry, journal)
         return self.written
 
     def close(self, journal: Journal, phase: str) -> Journal:
         self.run.writer.may_write()
-        self.written = _journal.close(self.journal_entry, journal, phase)
+        self.written = journals.close(self.journal_entry, journal, phase)
         return self.written
 
     def left_open(self) -> str:
@@ -85,11 +85,11 @@ class Rotation:
 
     def sweep(self, closed: Journal) -> None:
         self.run.writer.may_write()
-        _journal.sweep(self.journal_entry, closed)
+        journals.sweep(self.journal_entry, closed)
 
     def containers(self) -> str:
         """Which containers of it there are now: others than before were begun since, and read the Secret anew."""
-        pods = self.run.kube.list_objects(POD, self.run.agent.namespace, labels=_names.pod_selector(self.agent))[0]
+        pods = self.run.kube.list_objects(POD, self.run.agent.namespace, labels=names.pod_selector(self.agent))[0]
         return " ".join(
             sorted(f"{pod['metadata']['uid']} {gateway_status(pod).get('containerID', '')}" for pod in pods)
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import REFUSED, AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import KeyPolicy
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed
@@ -59,14 +59,14 @@ def promote(it: Rotation, journal: Journal) -> Journal:
     if version is None:
         return journal
     it.note("S5", f"promoted: Vault's {it.live_entry} is version {version}")
-    return it.write(replace(journal, phase=_journal.PROMOTED, promoted_version=version))
+    return it.write(replace(journal, phase=journals.PROMOTED, promoted_version=version))
 
 
 def adopt(it: Rotation, journal: Journal) -> Journal:
     """The promotion was done, by a run that could not note it any more."""
     _standing, version = it.standing(journal)
     it.note("S5", f"was promoted: Vault's {it.live_entry} is version {version}")
-    return it.write(replace(journal, phase=_journal.PROMOTED, promoted_version=version))
+    return it.write(replace(journal, phase=journals.PROMOTED, promoted_version=version))
 
 
 def prove_new(it: Rotation, journal: Journal) -> Journal:
@@ -115,7 +115,7 @@ def _finish(it: Rotation, journal: Journal) -> Journal:
     it.live_entry.tell(told)
     if journal.inbox_version:
         journal = empty_inbox(it, journal)
-    journal = it.close(journal, _journal.FINISHED)
+    journal = it.close(journal, journals.FINISHED)
     it.note("S10", f"rotation {journal.rotation_id} of {', '.join(journal.keys)} is finished")
     return journal
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import check_key
@@ -78,13 +78,13 @@ def prepare(
     """S3: the new values stand in the journal before anything else changes."""
     found = find_values(it, keys, new_value)
     journal = Journal(
-        rotation_id=rotation_id or _journal.new_id(),
+        rotation_id=rotation_id or journals.new_id(),
         keys=tuple(keys),
         base_version=found.base_version,
         started_at=it.vault.now(),
         holder=lock.identity,
         fence=lock.fence,
-        stamp=it.look(DEPLOYMENT).template_annotation(_names.SECRET_VERSION),
+        stamp=it.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION),
         containers=it.containers(),
         new=found.new,
         inbox_version=found.inbox_version,

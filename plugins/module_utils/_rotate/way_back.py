@@ -10,9 +10,9 @@ from typing import NoReturn
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.scrub import Scrubber
-from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
@@ -32,12 +32,12 @@ def turn_back(it: Rotation, journal: Journal, failure: str) -> Journal:
     """Written first: from here on no run goes forward with it any more."""
     words = Scrubber(it.run.context.secrets).text(failure)
     it.note("back", f"going back: {words.splitlines()[0][:200]}")
-    return it.write(replace(journal, phase=_journal.ROLLING_BACK, failure=words[:_FAILURE_LENGTH]))
+    return it.write(replace(journal, phase=journals.ROLLING_BACK, failure=words[:_FAILURE_LENGTH]))
 
 
 def restore(it: Rotation, journal: Journal) -> Journal:
     """The old values, under check-and-set: whoever writes first is looked at again."""
-    if journal.phase != _journal.ROLLING_BACK:
+    if journal.phase != journals.ROLLING_BACK:
         return turn_back(it, journal, "it was taken back (abort)")
     base, (where, seen) = it.base(journal), it.standing(journal)
     if where is not Standing.NEW:
@@ -64,7 +64,7 @@ def prove_old(it: Rotation, journal: Journal) -> Journal:
         if it.standing(journal)[0] is not Standing.OLD:
             return journal  # somebody wrote to it meanwhile
         # A pod that was never restarted runs the old values still.
-        stamp = it.look(DEPLOYMENT).template_annotation(_names.SECRET_VERSION)
+        stamp = it.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION)
         kept = stamp == journal.stamp and it.containers() == journal.containers != ""
         restart(it, proof, journal.stamp if kept else proof.version)
     except (AgentError, Failed) as error:
@@ -78,7 +78,7 @@ def prove_old(it: Rotation, journal: Journal) -> Journal:
         ) from None
     if it.standing(journal)[0] is not Standing.OLD:
         return journal
-    journal = it.close(journal, _journal.ROLLED_BACK)
+    journal = it.close(journal, journals.ROLLED_BACK)
     it.note("back", f"rotation {journal.rotation_id} is rolled back; {it.agent} runs with the old values, verified")
     if it.abort:
         return journal
@@ -98,7 +98,7 @@ def abort(it: Rotation, journal: Journal) -> Journal:
         where, seen = it.standing(journal)
         if where is Standing.NEW or it.patch({}, seen) is None:
             return journal
-    journal = it.close(journal, _journal.ABORTED)
+    journal = it.close(journal, journals.ABORTED)
     it.note("abort", f"rotation {journal.rotation_id} is aborted; its values are destroyed")
     return journal
 
@@ -134,7 +134,7 @@ def give_way(it: Rotation, journal: Journal) -> Journal:
         it.note("back", f"Vault's {it.live_entry} has the old {', '.join(ours)} again (version {version})")
     theirs = ", ".join(edited_keys(journal, found[0], base))
     unproved = f"{', '.join(ours)}: the new value stays, which nobody has proved." if ours and base is None else ""
-    journal = it.close(journal, _journal.SUPERSEDED)
+    journal = it.close(journal, journals.SUPERSEDED)
     words = f"{theirs}: somebody wrote other values to Vault's {it.live_entry} after the promotion."
     if it.abort:
         it.run.warnings.append(

@@ -29,7 +29,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
     require_permissions,
     require_vault_permissions,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import SECRET
@@ -66,7 +66,7 @@ class _Renewal:
         self.context.progress(f"{self.agent.name}: {words}")
 
     def look(self) -> Step:
-        name = _names.approle_secret(self.agent.name)
+        name = names.approle_secret(self.agent.name)
         self.role_id = self.vault.role_id(self.mount, self.role)
         self.live = self._require(name, self.kube.get(SECRET, self.agent.namespace, name))
         self.access = read_access(self.live, self.context)
@@ -82,7 +82,7 @@ class _Renewal:
         again = f"ansible-playbook playbooks/provision.yml -e agent={self.agent.name}"
         if live is None:
             raise AgentError("not_found", f"Secret {name} is not there", f"Make it: {again}")
-        if not _names.is_ours(live):
+        if not names.is_ours(live):
             raise stranger(SECRET.name, name)
         return live
 
@@ -118,7 +118,7 @@ class _Renewal:
             )
         )
         self.in_use = accessor
-        self.did(f"Secret {_names.approle_secret(self.agent.name)} has it, and names the one before it")
+        self.did(f"Secret {names.approle_secret(self.agent.name)} has it, and names the one before it")
 
     def lift_lockout(self) -> None:
         self.writer.may_write()
@@ -221,7 +221,7 @@ def renew(params: Params, context: Context) -> Result:
         step = it.look()
         # The last write of a killed run may be all but the release of its lock: that is still to be done.
         if step is Step.NOTHING and (
-            context.check_mode or _names.lease(agent.name) not in holders(kube, agent.namespace)
+            context.check_mode or names.lease(agent.name) not in holders(kube, agent.namespace)
         ):
             context.progress(f"{agent.name}: renewal {it.wanted_id} is finished already")
             return it.result(uid)

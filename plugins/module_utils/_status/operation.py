@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
@@ -25,7 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_status, waits_for
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
-from ansible_collections.digitalsys.agents.plugins.module_utils._status import secrets as _info_secrets
+from ansible_collections.digitalsys.agents.plugins.module_utils._status import secrets
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.table import table
 
 
@@ -36,10 +36,9 @@ def _by_name(items: list[Object]) -> dict[str, Object]:
 def info(params: Params, context: Context) -> Result:
     """Result: agents (a list of mappings), table (text lines of the same, aligned). Vault is asked only for secrets."""
     namespace = check_namespace(params["namespace"])
-    names = [check_agent_name(name) for name in params["names"] or []]
+    asked = [check_agent_name(name) for name in params["names"] or []]
     places = {
-        check_agent_name(name): _info_secrets.place_of(name, namespace, options)
-        for name, options in params["places"].items()
+        check_agent_name(name): secrets.place_of(name, namespace, options) for name, options in params["places"].items()
     }
     kube = Kube(params, context)
     try:
@@ -47,18 +46,18 @@ def info(params: Params, context: Context) -> Result:
         found = {}
         for kind in (DEPLOYMENT, CLAIM, EXTERNAL_SECRET, CONFIG_MAP, LEASE):
             found[kind.name] = _by_name(_listed(kube, kind, namespace))
-        pods = kube.list_objects(POD, namespace, labels=_names.SELECTOR)[0]
+        pods = kube.list_objects(POD, namespace, labels=names.SELECTOR)[0]
         known = {
             item["metadata"]["labels"].get("app.kubernetes.io/instance") or item["metadata"]["name"]
             for item in found[DEPLOYMENT.name].values()
         }
-        agents = [_describe(name, found, pods) for name in names or sorted(known)]
+        agents = [_describe(name, found, pods) for name in asked or sorted(known)]
         if params["secrets"]:
-            servers = _info_secrets.ask_vault(kube, params, context)
+            servers = secrets.ask_vault(kube, params, context)
             for agent in agents:
                 name = agent["agent"]
-                place = places.get(name) or _info_secrets.place_of(name, namespace, {})
-                agent["secrets"] = _info_secrets.secret_facts(agent, place, servers)
+                place = places.get(name) or secrets.place_of(name, namespace, {})
+                agent["secrets"] = secrets.secret_facts(agent, place, servers)
     finally:
         kube.close()
     lines = table(agents, secrets=params["secrets"])
@@ -69,7 +68,7 @@ def info(params: Params, context: Context) -> Result:
 
 def _listed(kube: Kube, kind: Any, namespace: str) -> list[Object]:
     try:
-        return kube.list_objects(kind, namespace, labels=_names.SELECTOR)[0]
+        return kube.list_objects(kind, namespace, labels=names.SELECTOR)[0]
     except AgentError as error:
         if error.kind == "not_found":
             return []
@@ -79,19 +78,19 @@ def _listed(kube: Kube, kind: Any, namespace: str) -> list[Object]:
 def _describe(name: str, found: dict[str, dict[str, Object]], pods: list[Object]) -> Object:
     live = found[DEPLOYMENT.name].get(name)
     of_agent = [pod for pod in pods if pod["metadata"]["labels"].get("app.kubernetes.io/instance") == name]
-    claim = found[CLAIM.name].get(_names.claim(name)) or {}
-    external = found[EXTERNAL_SECRET.name].get(_names.external_secret(name)) or {}
-    newest = _releases.last_good(found[CONFIG_MAP.name].get(_names.releases(name)))
-    lock = (found[LEASE.name].get(_names.lease(name)) or {}).get("spec") or {}
+    claim = found[CLAIM.name].get(names.claim(name)) or {}
+    external = found[EXTERNAL_SECRET.name].get(names.external_secret(name)) or {}
+    newest = releases.last_good(found[CONFIG_MAP.name].get(names.releases(name)))
+    lock = (found[LEASE.name].get(names.lease(name)) or {}).get("spec") or {}
     template = ((live or {}).get("spec") or {}).get("template") or {}
     containers = (template.get("spec") or {}).get("containers") or []
-    image = next((one["image"] for one in containers if one.get("name") == _names.CONTAINER), "")
+    image = next((one["image"] for one in containers if one.get("name") == names.CONTAINER), "")
     return {
         "agent": name,
         "health": health(live, of_agent),
         "image": image,
-        "tag": ((live or {}).get("metadata", {}).get("annotations") or {}).get(_names.IMAGE_TAG, ""),
-        "secret_version": ((template.get("metadata") or {}).get("annotations") or {}).get(_names.SECRET_VERSION, ""),
+        "tag": ((live or {}).get("metadata", {}).get("annotations") or {}).get(names.IMAGE_TAG, ""),
+        "secret_version": ((template.get("metadata") or {}).get("annotations") or {}).get(names.SECRET_VERSION, ""),
         "secret_ready": condition(external, "Ready").get("status") == "True",
         "secret_refreshed": (external.get("status") or {}).get("refreshTime", ""),
         "volume": ((claim.get("status") or {}).get("capacity") or {}).get("storage", ""),

@@ -23,8 +23,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
     secret_id_state,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import decoded, missing_keys, unequal_keys
-from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as _journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_mount, home
@@ -181,12 +181,12 @@ def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotat
         told = f"vault kv patch -mount={place.vault_mount} {place.vault_path} {missing[0]}=-"
         notes.append(f"Vault lacks {', '.join(missing)}: {told}")
     with Noting(notes):
-        live = at.kube.get(SECRET, place.namespace, _names.env_secret(place.name))
+        live = at.kube.get(SECRET, place.namespace, names.env_secret(place.name))
         facts.update(in_secret(values, None if live is None else decoded(live, at.context)))
     if facts.get("in_secret") == BEHIND and not rotating:
         notes.append(f"the Secret is behind Vault in {', '.join(facts['unequal_keys'])}: rollout.yml makes ESO copy it")
     if facts.get("in_secret") == MISSING and agent["health"] != "missing":
-        notes.append(f"Secret {_names.env_secret(place.name)} is not there: ESO makes it, after a rollout.yml")
+        notes.append(f"Secret {names.env_secret(place.name)} is not there: ESO makes it, after a rollout.yml")
     if stamp.isdecimal():
         with Noting(notes):
             stamped = newest if stamp == str(version) else entry.read(int(stamp))
@@ -202,8 +202,8 @@ def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotat
 
 def _rotation(place: Place, at: Servers, notes: list[str]) -> Object:
     """Of an open one what it is called, its phase, keys and age; {} where none is open. Never its new values."""
-    where = _journal.entry(at.vault, place.vault_mount, place.name)
-    journal = _journal.read(where)
+    where = journals.entry(at.vault, place.vault_mount, place.name)
+    journal = journals.read(where)
     if journal is None or journal.closed:
         return {}
     try:
@@ -237,7 +237,7 @@ def lasting(state: SecretId | None, login: str, now: float) -> Object:
 
 
 def _access(place: Place, at: Servers, notes: list[str]) -> Object:
-    name, role = _names.approle_secret(place.name), vault_names.role(place.name)
+    name, role = names.approle_secret(place.name), vault_names.role(place.name)
     live = at.kube.get(SECRET, place.namespace, name)
     access = read_access(live, at.context) if live is not None else None
     if access is None or not access.secret_id:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core import retry as _retry
+from ansible_collections.digitalsys.agents.plugins.module_utils._core import retry
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -37,7 +37,7 @@ class Scripted(Server):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
-    monkeypatch.setattr(_retry.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(retry.time, "sleep", lambda _seconds: None)
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

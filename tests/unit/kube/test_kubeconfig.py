@@ -15,7 +15,7 @@ import urllib3
 import yaml
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library as _kube_library
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.config import _plain, access
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kubeconfig import settings_of
 
@@ -82,21 +82,21 @@ def test_a_plain_kubeconfig_means_what_it_means_to_the_library(
     path, auth = kubeconfig(tmp_path, cluster, user), {"context": context} if context else {}
     (tmp_path / "private").mkdir()
     ours = settings_of(path, context, str(tmp_path / "private"))
-    theirs = _kube_library.loaded(auth, str(path), str(tmp_path / "private"), in_cluster=False)
+    theirs = library.loaded(auth, str(path), str(tmp_path / "private"), in_cluster=False)
     assert ours is not None
     assert (ours.host, ours.verify_ssl, ours.tls_server_name) == (
         theirs.host,
         theirs.verify_ssl,
         theirs.tls_server_name,
     )
-    assert (f"Bearer {ours.token}" if ours.token else "") == _kube_library.authorization(theirs)()
+    assert (f"Bearer {ours.token}" if ours.token else "") == library.authorization(theirs)()
     assert [_read(getattr(ours, name)) for name in FILES] == [_read(getattr(theirs, name)) for name in FILES]
     # What streams are opened with is the same again, and nothing of it was left on disk.
-    again = _kube_library.of_settings(ours)
+    again = library.of_settings(ours)
     for name in ("host", "verify_ssl", "tls_server_name"):
         assert getattr(again, name) == getattr(theirs, name)
     assert [_read(getattr(again, name)) for name in FILES] == [_read(getattr(theirs, name)) for name in FILES]
-    assert _kube_library.authorization(again)() == _kube_library.authorization(theirs)()
+    assert library.authorization(again)() == library.authorization(theirs)()
     assert list((tmp_path / "private").iterdir()) == []
 
 

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 
 
 @pytest.mark.parametrize(
     "derived",
     [
-        _names.claim,
-        _names.secret_store,
-        _names.approle_secret,
-        _names.external_secret,
-        _names.env_secret,
-        _names.releases,
-        _names.lease,
+        names.claim,
+        names.secret_store,
+        names.approle_secret,
+        names.external_secret,
+        names.env_secret,
+        names.releases,
+        names.lease,
     ],
 )
 def test_every_derived_name_of_the_longest_agent_is_still_a_dns_label_with_room_for_a_pods_hash(derived: Any) -> None:
@@ -33,14 +33,14 @@ def test_every_derived_name_of_the_longest_agent_is_still_a_dns_label_with_room_
 
 
 def test_the_names_are_those_of_the_fleet_as_it_is_today() -> None:
-    assert (_names.claim("r"), _names.secret_store("r"), _names.approle_secret("r")) == (
+    assert (names.claim("r"), names.secret_store("r"), names.approle_secret("r")) == (
         "r-state",
         "r-vault",
         "r-vault-approle",
     )
-    assert (_names.external_secret("r"), _names.env_secret("r")) == ("r-env-secret", "r-env")
+    assert (names.external_secret("r"), names.env_secret("r")) == ("r-env-secret", "r-env")
     assert (vault_names.policy("r"), vault_names.role("r")) == ("agents-r", "r-role")
-    assert (_names.lease("r"), _names.releases("r")) == ("fleet-r", "r-releases")
+    assert (names.lease("r"), names.releases("r")) == ("fleet-r", "r-releases")
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_the_names_are_those_of_the_fleet_as_it_is_today() -> None:
     ],
 )
 def test_only_our_label_makes_an_object_ours(labels: Any, ours: bool) -> None:
-    assert _names.is_ours({"metadata": {"labels": labels}}) is ours
+    assert names.is_ours({"metadata": {"labels": labels}}) is ours
 
 
 def test_an_object_without_any_labels_is_not_ours() -> None:
-    assert not _names.is_ours({"metadata": {"name": "roberval"}})
+    assert not names.is_ours({"metadata": {"name": "roberval"}})

@@ -23,10 +23,10 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.digitalsys.agents.plugins.doc_fragments.attributes import ModuleDocFragment
 from ansible_collections.digitalsys.agents.plugins.filter.known_agents import FilterModule
-from ansible_collections.digitalsys.agents.plugins.module_utils._core import context as _context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core import context
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME
-from ansible_collections.digitalsys.agents.plugins.module_utils._options import argspec as _spec
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import argspec
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.operation import _result as result_of_rollout
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.plan import _result as result_of_plan
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import _describe
@@ -34,13 +34,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._status.operatio
 CHECKOUT = Path(__file__).resolve().parents[3]
 PLUGINS = CHECKOUT / "plugins"
 PREFIX = "digitalsys.agents."
-SPECS: dict[str, _context.Spec] = {
-    "agent": _spec.AGENT_MODULE,
-    "agent_access": _spec.ACCESS_MODULE,
-    "agent_info": _spec.INFO_MODULE,
-    "agent_plan": _spec.PLAN_MODULE,
-    "agent_rollout": _spec.ROLLOUT_MODULE,
-    "agent_rotation": _spec.ROTATION_MODULE,
+SPECS: dict[str, context.Spec] = {
+    "agent": argspec.AGENT_MODULE,
+    "agent_access": argspec.ACCESS_MODULE,
+    "agent_info": argspec.INFO_MODULE,
+    "agent_plan": argspec.PLAN_MODULE,
+    "agent_rollout": argspec.ROLLOUT_MODULE,
+    "agent_rotation": argspec.ROTATION_MODULE,
 }
 #: What ansible itself makes of a result, for every module alike.
 OF_ANSIBLE = {"changed", "warnings", "diff"}
@@ -145,7 +145,7 @@ def test_the_plan_is_documented() -> None:
 
 @pytest.mark.parametrize("point", ENTRY_POINTS)
 def test_elements_and_duty_of_the_roles_variables_are_those_of_the_modules(point: str) -> None:
-    known = {**_spec.PLAN_MODULE, **_spec.ACCESS_MODULE, **_spec.ROLLOUT_MODULE}
+    known = {**argspec.PLAN_MODULE, **argspec.ACCESS_MODULE, **argspec.ROLLOUT_MODULE}
     for variable, told in ENTRY_POINTS[point]["options"].items():
         assert told["description"], variable
         rules = known.get(variable.removeprefix("agent_"))
@@ -170,7 +170,7 @@ def read_by(point: str) -> set[str]:
     for task in tasks:
         imported = task.get("ansible.builtin.import_tasks")
         found |= read_by(Path(imported).stem) if imported else set()
-    of_an_agent = {f"agent_{option}" for option in _spec.OF_AN_AGENT if option != "name"}
+    of_an_agent = {f"agent_{option}" for option in argspec.OF_AN_AGENT if option != "name"}
     if some := re.search(r"agent_options',\s*\[(.*?)\]", text, re.DOTALL):
         found |= {f"agent_{option}" for option in re.findall(r"\w+", some[1])}
     elif "digitalsys.agents.agent_options" in text:

@@ -8,25 +8,25 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._options import argspec as _spec
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import argspec
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (CHECKOUT / "roles").iterdir() if path.is_dir())
 
 #: The module behind each entry point of the roles about agents.
 BEHIND: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
-    ("agent", "main"): {**_spec.PLAN_MODULE, **_spec.ROLLOUT_MODULE, **_spec.OF_AN_AGENT},
-    ("agent", "plan"): {**_spec.PLAN_MODULE, **_spec.OF_AN_AGENT},
-    ("agent", "provision"): _spec.ACCESS_MODULE,
-    ("agent", "rollout"): _spec.ROLLOUT_MODULE,
-    ("agent", "restart"): _spec.ROLLOUT_MODULE,
-    ("agent", "status"): {**_spec.INFO_MODULE, **_spec.PLACE},
-    ("agent_secrets", "main"): _spec.ROTATION_MODULE,
-    ("agent_secrets", "rotate"): _spec.ROTATION_MODULE,
-    ("agent_secrets", "rotate_access"): _spec.ACCESS_MODULE,
+    ("agent", "main"): {**argspec.PLAN_MODULE, **argspec.ROLLOUT_MODULE, **argspec.OF_AN_AGENT},
+    ("agent", "plan"): {**argspec.PLAN_MODULE, **argspec.OF_AN_AGENT},
+    ("agent", "provision"): argspec.ACCESS_MODULE,
+    ("agent", "rollout"): argspec.ROLLOUT_MODULE,
+    ("agent", "restart"): argspec.ROLLOUT_MODULE,
+    ("agent", "status"): {**argspec.INFO_MODULE, **argspec.PLACE},
+    ("agent_secrets", "main"): argspec.ROTATION_MODULE,
+    ("agent_secrets", "rotate"): argspec.ROTATION_MODULE,
+    ("agent_secrets", "rotate_access"): argspec.ACCESS_MODULE,
 }
 #: An agent's own variables are those of the role agent, whichever role reads them.
-OF_AN_AGENT = {f"agent_{option}" for option in (*_spec.OF_AN_AGENT, *_spec.HOLDER)}
+OF_AN_AGENT = {f"agent_{option}" for option in (*argspec.OF_AN_AGENT, *argspec.HOLDER)}
 #: Variables of a whole run whose module option has the name of an agent's own option.
 OF_THE_RUN = {"run_image": "image", "run_tag": "tag", "status_secrets": "secrets"}
 #: What one task hands to the next; no option of any module.
@@ -82,5 +82,5 @@ def test_options_of_a_role_are_those_of_its_modules(role: str, point: str) -> No
 
 
 def test_every_option_of_an_agent_is_a_variable_of_the_role() -> None:
-    wanted = {f"agent_{option}" for option in _spec.OF_AN_AGENT if option != "name"}
+    wanted = {f"agent_{option}" for option in argspec.OF_AN_AGENT if option != "name"}
     assert wanted <= set(entry_points("agent")["main"]["options"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases as _releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
@@ -320,5 +320,5 @@ def test_a_healthy_agent_and_a_missing_one_are_no_stop() -> None:
 
 def test_the_record_of_another_secret_version_is_no_record_of_this_one() -> None:
     live = live_of(agent(), STAMPS)
-    live.objects["ConfigMap"] = served(_releases.manifest(agent(), []))
+    live.objects["ConfigMap"] = served(releases.manifest(agent(), []))
     assert planned(live).reasons == ["the running release was not recorded yet"]

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
-from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as _image
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
     decide,
     settled_image,
@@ -35,12 +35,12 @@ STAMPS = Stamps("4", "job-1")
     ],
 )
 def test_the_runs_image_or_tag_comes_before_the_inventorys(asked: str, tag: str, meant: str) -> None:
-    assert settled_image(agent(), Live("roberval"), asked, tag) == _image.parse(meant)
+    assert settled_image(agent(), Live("roberval"), asked, tag) == images.parse(meant)
 
 
 def test_current_is_the_digest_that_runs_now_though_the_tag_moved() -> None:
     live = live_of(agent(image=f"{REPOSITORY}:v1@{OTHER_DIGEST}"), STAMPS)
-    assert settled_image(agent(), live, "current", "") == _image.parse(f"{REPOSITORY}:v1@{OTHER_DIGEST}")
+    assert settled_image(agent(), live, "current", "") == images.parse(f"{REPOSITORY}:v1@{OTHER_DIGEST}")
 
 
 def test_current_of_an_agent_that_never_ran_is_refused() -> None:

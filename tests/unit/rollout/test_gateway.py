@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import gateway as _verify
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import gateway
 
 VALUES = {"A": "one", "B": "zwei ü"}
 
@@ -43,13 +43,13 @@ def says(environment: dict[str, str]) -> Any:
 
 def ask(*answers: Any) -> list[str]:
     pod: Any = Pod(*answers)
-    return _verify.keys_not_proved(pod, "bots", "roberval-1", VALUES)
+    return gateway.keys_not_proved(pod, "bots", "roberval-1", VALUES)
 
 
 @pytest.fixture(autouse=True)
 def _one_try_and_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_verify, "backoff", lambda _budget: iter(range(2)))
-    assert isinstance(_verify.Budget(1.0), Budget)
+    monkeypatch.setattr(gateway, "backoff", lambda _budget: iter(range(2)))
+    assert isinstance(gateway.Budget(1.0), Budget)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
     RENEWAL_NEEDS,
     missing_permissions,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names as _names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.decisions import (
     Step,
     next_step,
@@ -125,7 +125,7 @@ def test_a_finished_renewal_is_told_from_an_open_one_by_what_it_names() -> None:
         for one in (OPEN, replace(DONE, accessor="new"))
     )
     assert after.items() - before.items()
-    assert not {_names.PREVIOUS_ACCESSOR, _names.RENEWAL} & after.keys()
+    assert not {names.PREVIOUS_ACCESSOR, names.RENEWAL} & after.keys()
 
 
 def test_a_secret_id_is_not_shown_with_what_holds_it() -> None:
