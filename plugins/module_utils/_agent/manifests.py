@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import GATEWAY_PORT, PORT_NAME, probes
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import PROGRESS_DEADLINE
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import SEED
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent
 
 STATE_FOLDER = "/root/.openclaw"
-PROGRESS_DEADLINE_SECONDS = 1200
 _PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"]
 
 
@@ -240,7 +240,7 @@ def deployment(agent: Agent, stamps: Stamps) -> Object:
             "strategy": {"type": "Recreate"},
             # Available means: ready that long without a restart. So the controller keeps the stability window.
             "minReadySeconds": agent.stability_seconds,
-            "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
+            "progressDeadlineSeconds": PROGRESS_DEADLINE,
             "revisionHistoryLimit": 10,
             "selector": {"matchLabels": selector},
             "template": template,

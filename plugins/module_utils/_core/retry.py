@@ -9,7 +9,10 @@ import random
 import time
 from collections.abc import Iterator
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 16.0
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import FIRST_PAUSE, LONGEST_PAUSE
+
+#: Statuses of an answer that another attempt may change.
+RETRYABLE = frozenset((408, 429, 500, 502, 503, 504))
 
 
 class Budget:
@@ -30,8 +33,8 @@ def pause_before(retry: int, asked: float | None, jitter: float) -> float:
     """Seconds before the retry-th retry (1, 2, …): what the server asked for, else a jittered share of 0.5 s … 16 s."""
     # «Retry-After: 0», or one that is no number, must not become a storm.
     if asked is not None and asked > 0:
-        return min(max(asked, _FIRST_PAUSE * jitter), _LONGEST_PAUSE)
-    return float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(retry - 1, 16)) * jitter)
+        return min(max(asked, FIRST_PAUSE * jitter), LONGEST_PAUSE)
+    return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(retry - 1, 16)) * jitter)
 
 
 def backoff(budget: Budget) -> Iterator[int]:

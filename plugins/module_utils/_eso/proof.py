@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import REFUSED, AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SYNC_LOOK
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import (
     is_synced,
     not_ready,
@@ -118,7 +119,7 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
                         raise
                     # ESO's own webhook, where ESO is down, or a policy about to change: waited for like ESO.
                     refused = error.message
-            watching.wait(min(5.0, timeout - (time.monotonic() - started)))
+            watching.wait(min(SYNC_LOOK, timeout - (time.monotonic() - started)))
 
 
 def force_sync(agent: Home, kube: Kube, writer: Writer) -> str:

@@ -11,6 +11,7 @@ import time
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SYNC_AGAIN
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -18,9 +19,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET_STORE, Kind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
-
-#: ESO tries again what failed after ever longer pauses, so it is asked again that often, in seconds.
-_ASK_AGAIN = 3.0
 
 
 def is_ready(live: Object | None) -> bool:
@@ -65,13 +63,13 @@ def sync_anew(agent: Home, kube: Kube, writer: Writer, timeout: int) -> None:
             now = time.monotonic()
             if now - started > timeout:
                 raise _not_synced(agent, store, external, timeout)
-            if now - asked[SECRET_STORE] > _ASK_AGAIN:
+            if now - asked[SECRET_STORE] > SYNC_AGAIN:
                 asked[SECRET_STORE] = now
                 touch(writer, store)
-            if now - asked[EXTERNAL_SECRET] > _ASK_AGAIN and is_ready(store):
+            if now - asked[EXTERNAL_SECRET] > SYNC_AGAIN and is_ready(store):
                 asked[EXTERNAL_SECRET] = now
                 before = synced(touch(writer, external))
-            watching.wait(min(_ASK_AGAIN, timeout - (now - started)))
+            watching.wait(min(SYNC_AGAIN, timeout - (now - started)))
 
 
 def _one(watching: Watching, kind: Kind, of_kind: dict[Kind, str]) -> Object:

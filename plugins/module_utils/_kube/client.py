@@ -19,6 +19,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import FAULTS, patience
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget, backoff
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import (
+    KUBE_REQUEST,
+    KUBE_RETRIES,
+    WATCH_SLACK,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.config import access, impersonation
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import (
     REFUSED_BY_RIGHTS,
@@ -30,8 +35,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME, NAMESPACE, Kind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FIELD_MANAGER
 
-_TIMEOUT = (2, 10)
-_RETRY_SECONDS = 60.0
 _PAGE = 500
 
 _NO_LOG = "unable to retrieve container logs"
@@ -69,7 +72,7 @@ class Kube:
         body: Object | None = None,
         content_type: str = "application/json",
         accept: str = "application/json",
-        timeout: tuple[float, float] = _TIMEOUT,
+        timeout: tuple[float, float] = KUBE_REQUEST,
         read: bool = True,
     ) -> Any:
         """urllib3's answer, whatever its status; its data are still to come where not `read`."""
@@ -99,7 +102,7 @@ class Kube:
         accept: str = "application/json",
     ) -> Object:
         """The parsed answer. AgentError 'unavailable' once the budget is spent, else the refusal in our words."""
-        budget, problem = budget or Budget(_RETRY_SECONDS if retry else 0.0), ""
+        budget, problem = budget or Budget(KUBE_RETRIES if retry else 0.0), ""
         for attempt in backoff(budget):
             try:
                 answer = self._send(method, path, query or {}, body=body, content_type=content_type, accept=accept)
@@ -229,7 +232,9 @@ class Kube:
             "allowWatchBookmarks": "true",
         }
         query |= {**({"labelSelector": labels} if labels else {}), **({"fieldSelector": fields} if fields else {})}
-        answer = self._send("GET", kind.path(namespace), query, timeout=(2, seconds + 5), read=False)
+        answer = self._send(
+            "GET", kind.path(namespace), query, timeout=(KUBE_REQUEST[0], seconds + WATCH_SLACK), read=False
+        )
         rest = b""
         try:
             if answer.status != 200:

@@ -11,14 +11,11 @@ import re
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import RETRYABLE
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SETTLING
 
 _MANAGER = re.compile(r'conflict with "([^"]+)"')
 _HANDSHAKE = re.compile(r"Handshake status ([0-9]{3})")
-RETRYABLE = frozenset((408, 429, 500, 502, 503, 504))
-#: For so many seconds after a connection broke, an API server may be one that has just started: it answers before it
-#: has loaded the roles and service accounts, and refuses what it will allow a moment later. Longer than the longest
-#: pause between two attempts, in which it may have come up.
-SETTLING_SECONDS = 25.0
 #: In the words of a 403 that comes from roles, and not from an admission policy.
 REFUSED_BY_RIGHTS = re.compile(r"is forbidden: User .* cannot \w+ resource")
 
@@ -34,7 +31,7 @@ def status_of(body: Any) -> dict[str, Any]:
 
 def is_retryable(code: int, status: dict[str, Any], since_broken: float = math.inf) -> bool:
     """since_broken: seconds since a connection to this server broke."""
-    if code in (401, 403) and since_broken < SETTLING_SECONDS:
+    if code in (401, 403) and since_broken < SETTLING:
         return True
     # A schema error of an apply is dressed as a 500; trying again would only delay the answer.
     return code in RETRYABLE and "failed to create typed patch object" not in status.get("message", "")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import EXEC
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kubeconfig import Settings, hold
 
 try:
@@ -30,7 +31,6 @@ except ImportError:
 
 _FILES = ("ssl_ca_cert", "cert_file", "key_file")
 _SETTLED = ("host", "verify_ssl", "tls_server_name", "proxy", *_FILES)
-_EXEC_SECONDS = 30
 
 
 class NotUsable(Exception):
@@ -166,9 +166,7 @@ def execute(config: Any, namespace: str, pod: str, container: str, command: list
     # Nothing is sent, and what it complains of is not wanted.
     wanted = {"stdin": False, "stdout": True, "stderr": False, "tty": False}
     try:
-        said = stream(
-            connect, pod, namespace, container=container, command=command, _request_timeout=_EXEC_SECONDS, **wanted
-        )
+        said = stream(connect, pod, namespace, container=container, command=command, _request_timeout=EXEC, **wanted)
     except ApiException as error:
         raise NoStream(error.status, error.reason) from None
     return str(said)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import FAULTS
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import WATCH, WATCH_AGAIN
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import Kind
 
-_WATCH_SECONDS = 60
 #: Of a watch, besides its own end: AttributeError where the answer was closed while it was read.
 _ENDS: tuple[type[Exception], ...] = (*FAULTS, AgentError, ValueError, AttributeError)
 
@@ -85,7 +85,7 @@ class Watching:
             selection.kind,
             self._namespace,
             resource_version=version,
-            seconds=_WATCH_SECONDS,
+            seconds=WATCH,
             labels=selection.labels,
             fields=selection.fields,
         )
@@ -116,7 +116,7 @@ class Watching:
                     self._changes.put(error)
                     return
                 self._changes.put(None)
-                self._stopped.wait(0.5)
+                self._stopped.wait(WATCH_AGAIN)
 
     def _keep(self, kind: Kind, kind_of_event: str, item: Object) -> None:
         item.setdefault("kind", kind.name)

@@ -18,18 +18,21 @@ from dataclasses import dataclass
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import (
+    LOCK,
+    LOCK_LEAST,
+    LOCK_LOOK,
+    LOCK_PATIENCE,
+    LOCK_RELEASE,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import LEASE
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
 
-DURATION_SECONDS = 15
 #: Whole seconds instead, from 5 on: for tests, which leave the locks of dead runs behind by the dozen. It shortens what
 #: this run's lease says, and never how long it waits for another's that says more.
 DURATION_VARIABLE = "AGENTS_TEST_LOCK_SECONDS"
-#: How long a write waits for the lock to be renewed again, and how long a lease is asked for that cannot be made.
-_PATIENCE_SECONDS = 60.0
-_LOOK_SECONDS = 0.5
 
 
 def _now() -> str:
@@ -41,13 +44,13 @@ class Times:
     """Of one lease, in seconds: it is renewed often enough to miss some renewals, and its holder stops writing some
     time before others take over."""
 
-    duration: int = DURATION_SECONDS
+    duration: int = LOCK
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Times:
         """A value that is no such number counts as none."""
         told = environ.get(DURATION_VARIABLE, "")
-        return cls(min(max(5, int(told)), DURATION_SECONDS) if told.isdecimal() else DURATION_SECONDS)
+        return cls(min(max(LOCK_LEAST, int(told)), LOCK) if told.isdecimal() else LOCK)
 
     @property
     def renew(self) -> float:
@@ -112,7 +115,7 @@ class Lock:
         """
         with self._renewed:
             known = self._renewed.wait_for(
-                lambda: self._lost.is_set() or time.monotonic() < self._sure_until, _PATIENCE_SECONDS
+                lambda: self._lost.is_set() or time.monotonic() < self._sure_until, LOCK_PATIENCE
             )
         if self._lost.is_set():
             raise AgentError(
@@ -134,13 +137,13 @@ class Lock:
             if live is None:
                 if self._create():
                     return
-                if time.monotonic() - begun > _PATIENCE_SECONDS:
+                if time.monotonic() - begun > LOCK_PATIENCE:
                     raise AgentError(
                         "unavailable",
-                        f"Lease {self._name} could not be made within {_PATIENCE_SECONDS:.0f} s",
+                        f"Lease {self._name} could not be made within {LOCK_PATIENCE:.0f} s",
                         "Nothing was changed; run the same command again.",
                     )
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(LOCK_LOOK)
                 continue
             if not names.is_ours(live):
                 raise AgentError(
@@ -185,7 +188,7 @@ class Lock:
                     f"{self._agent}: locked by {shown_holder(holder)}, whose lock does not move; waiting "
                     f"{dead_after} s before taking it over"
                 )
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(LOCK_LOOK)
 
     def _held(self, holder: str, spec: Object) -> AgentError:
         return AgentError(
@@ -281,7 +284,7 @@ class Lock:
     def _release(self) -> None:
         try:
             self._lease["spec"] = {**self._lease["spec"], "holderIdentity": "", "renewTime": _now()}
-            self._kube.replace(LEASE, self._lease, Budget(10.0))
+            self._kube.replace(LEASE, self._lease, Budget(LOCK_RELEASE))
         except AgentError as error:
             if error.kind == "conflict":
                 live = self._kube.get(LEASE, self._namespace, self._name) or {}

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import Http, basic, parsed
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import REGISTRY_REQUEST
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image
 
 _ACCEPT = ", ".join(
@@ -24,7 +25,6 @@ _ACCEPT = ", ".join(
         "application/vnd.docker.distribution.manifest.v2+json",
     )
 )
-_TIMEOUT = (2, 10)
 
 
 def credentials(registry: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
@@ -83,4 +83,4 @@ class Registry:
         return self._ask("HEAD", url, {**headers, "Authorization": f"Bearer {token}"})
 
     def _ask(self, method: str, url: str, headers: Mapping[str, str], *, follow: bool = False) -> Any:
-        return self.http.send(method, url, headers, timeout=_TIMEOUT, follow=follow)
+        return self.http.send(method, url, headers, timeout=REGISTRY_REQUEST, follow=follow)

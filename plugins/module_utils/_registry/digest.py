@@ -11,12 +11,12 @@ from dataclasses import replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import NoAnswer
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget, backoff
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import RETRYABLE, Budget, backoff
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import REGISTRY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.client import Registry
 
 _DIGEST = re.compile(r"\Asha256:[0-9a-f]{64}\Z")
-_RETRY = (408, 429, 500, 502, 503, 504)
 
 
 def resolve(image: Image, environ: Mapping[str, str], budget: Budget | None = None) -> Image:
@@ -26,18 +26,18 @@ def resolve(image: Image, environ: Mapping[str, str], budget: Budget | None = No
     """
     registry, reference = Registry(image, environ), image.digest or image.tag or "latest"
     try:
-        for _attempt in backoff(budget or Budget(20.0)):
+        for _attempt in backoff(budget or Budget(REGISTRY_RETRIES)):
             try:
                 answer = registry.head(reference)
             except NoAnswer as error:
                 problem, answer = str(error), None
                 continue
-            if answer.status not in _RETRY:
+            if answer.status not in RETRYABLE:
                 break
             problem = f"HTTP {answer.status}"
     finally:
         registry.http.close()
-    if answer is None or answer.status in _RETRY:
+    if answer is None or answer.status in RETRYABLE:
         raise AgentError(
             "image", f"registry {image.registry} did not answer: {problem}", "Nothing was changed; run again."
         )

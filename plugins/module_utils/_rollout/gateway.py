@@ -15,22 +15,20 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import GATEWAY_PORT
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget, backoff
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import GATEWAY_REQUEST, GATEWAY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import refused_handshake
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.library import NoStream
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER
 
-#: The first tool that a fresh gateway is asked for loads half of it: 22 s were seen on a busy node.
-_SECONDS = 40.0
-_TRIES_FOR = 90.0
 _QUESTION = json.dumps({"tool": "sessions_list", "args": {}})
 
 
 def _ask(kube: Kube, namespace: str, pod: str, method: str, path: str, token: str = "") -> tuple[int, bytes]:
     """One request over one port-forward; OSError or HTTPException when it does not come through."""
     socket = kube.port_forward(namespace, pod, GATEWAY_PORT)
-    socket.settimeout(_SECONDS)
-    connection = http.client.HTTPConnection("127.0.0.1", GATEWAY_PORT, timeout=_SECONDS)
+    socket.settimeout(GATEWAY_REQUEST)
+    connection = http.client.HTTPConnection("127.0.0.1", GATEWAY_PORT, timeout=GATEWAY_REQUEST)
     connection.sock = socket
     headers = {
         "Connection": "close",
@@ -46,7 +44,7 @@ def _ask(kube: Kube, namespace: str, pod: str, method: str, path: str, token: st
 
 def _patiently(kube: Kube, namespace: str, pod: str, method: str, path: str, token: str = "") -> tuple[int, bytes]:
     problem, reached = "", True
-    for _attempt in backoff(Budget(_TRIES_FOR)):
+    for _attempt in backoff(Budget(GATEWAY_RETRIES)):
         try:
             status, body = _ask(kube, namespace, pod, method, path, token)
         except NoStream as error:
@@ -114,7 +112,7 @@ def keys_not_proved(kube: Kube, namespace: str, pod: str, values: Mapping[str, s
     """Names of the keys whose value in the pod's environment is another one. AgentError 'verify' where the pod cannot
     tell, 'unavailable' where it could not be asked."""
     nonce, said = secrets.token_hex(16), None
-    for _attempt in backoff(Budget(_TRIES_FOR)):
+    for _attempt in backoff(Budget(GATEWAY_RETRIES)):
         said = kube.exec(namespace, pod, CONTAINER, ["node", "-e", _HMAC, nonce, *values])
         told = _told(said)
         if told is not None:

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import (
+    MOUNT,
+    REPLICA_FAILURE,
+    TERMINATION_SLACK,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     Object,
@@ -23,9 +28,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
 
 DONE, FAILED, WAITING = "done", "failed", "waiting"
 BAD_CONFIGURATION = 78
-MOUNT_SECONDS = 360
-TERMINATION_SLACK_SECONDS = 60
-_REPLICA_FAILURE_SECONDS = 2
 _CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 #: The kubelet gives a read of a Secret one second, and reads again: the API server restarted, or slows it down.
 _NOT_READ_YET = ("failed to sync secret cache", "failed to sync configmap cache")
@@ -170,7 +172,7 @@ def _remember(memory: Memory, observed: Observed, live: Object, new: list[Object
 
 def _quota(live: Object, memory: Memory, now: float) -> Verdict | None:
     since = memory.since.get("replica failure")
-    if since is None or now - since < _REPLICA_FAILURE_SECONDS:
+    if since is None or now - since < REPLICA_FAILURE:
         return None
     return Verdict(FAILED, f"no pod can be created: {condition(live, 'ReplicaFailure').get('message', '')}", "quota")
 
@@ -190,7 +192,7 @@ def _old_pod_failure(old: list[Object], memory: Memory, now: float) -> Verdict |
         grace = int(
             pod["metadata"].get("deletionGracePeriodSeconds") or pod["spec"].get("terminationGracePeriodSeconds") or 30
         )
-        if since is not None and now - since > grace + TERMINATION_SLACK_SECONDS:
+        if since is not None and now - since > grace + TERMINATION_SLACK:
             finalizers = ", ".join(pod["metadata"].get("finalizers") or []) or "none"
             words = (
                 f"the old pod {pod['metadata']['name']} does not end (node {pod['spec'].get('nodeName')}, "
@@ -222,8 +224,8 @@ def _pod_failure(pod: Object, observed: Observed, memory: Memory, schedule_grace
             FAILED, f"no node takes the pod: {condition(pod, 'PodScheduled').get('message', '')}", "schedule", name
         )
     since = memory.since.get(f"creating {uid}")
-    if since is not None and observed.now - since > MOUNT_SECONDS:
-        return Verdict(FAILED, f"the pod's volumes are not there after {MOUNT_SECONDS} s", "volume", name)
+    if since is not None and observed.now - since > MOUNT:
+        return Verdict(FAILED, f"the pod's volumes are not there after {MOUNT} s", "volume", name)
     return _crash(pod, observed.exits, (memory.before or {}).get(uid, 0))
 
 

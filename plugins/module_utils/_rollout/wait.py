@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import REPORT, TICK
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET
@@ -28,9 +29,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict
 )
 
 _LOG_LINES = 40
-_REPORT_SECONDS = 60
-#: How long to sleep at the most when nothing happens: some verdicts come with time alone.
-_TICK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def wait(
             elapsed = time.monotonic() - started
             if elapsed > timeout:
                 return Waited(Verdict(FAILED, f"not done after {timeout:.0f} s: {verdict.words}", "timeout"), observed)
-            if verdict.words != told or time.monotonic() - told_at > _REPORT_SECONDS:
+            if verdict.words != told or time.monotonic() - told_at > REPORT:
                 told, told_at = verdict.words, time.monotonic()
                 context.progress(f"{agent.name}: {verdict.words} ({elapsed:.0f} s)")
-            watching.wait(_TICK_SECONDS)
+            watching.wait(TICK)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import contextlib
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import TRIAL_REQUEST
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import Trial
 
 with contextlib.suppress(ImportError):  # Vault says so
     import requests
-
-_TEST_SECONDS = (5, 15)
 
 
 def refusal(key: str, value: str, trial: Trial) -> str:
@@ -21,7 +20,7 @@ def refusal(key: str, value: str, trial: Trial) -> str:
     session.trust_env = False
     try:
         answer = session.request(
-            trial.method, trial.url, headers={trial.header: trial.prefix + value}, timeout=_TEST_SECONDS,
+            trial.method, trial.url, headers={trial.header: trial.prefix + value}, timeout=TRIAL_REQUEST,
             allow_redirects=False, stream=True,
         )  # fmt: skip
         found = f"HTTP {answer.status_code} instead of {trial.status}" if answer.status_code != trial.status else ""

@@ -17,6 +17,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SECRET_ID_ENDS_SOON
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
     SecretId,
     read_access,
@@ -40,8 +41,6 @@ UNKNOWN = "unknown"
 EQUAL, BEHIND, MISSING = "equal", "behind", "missing"
 CURRENT, PENDING = "current", "pending restart"
 VALID, ENDS_SOON, ENDED, REFUSED, LOCKED_OUT = "valid", "ends soon", "ended", "refused", "locked out"
-#: A SecretID that ends within these seconds is worth a note: from then on ESO cannot log in.
-SOON = 7 * 86400
 
 _VALIDATOR = ArgumentSpecValidator(PLACE)
 
@@ -227,7 +226,9 @@ def lasting(state: SecretId | None, login: str, now: float) -> Object:
     facts: Object = {"secret_id": login}
     if state is not None:
         facts["secret_id_expires"] = state.expires
-        facts["secret_id"] = ENDED if state.has_ended(now) else ENDS_SOON if state.has_ended(now + SOON) else VALID
+        facts["secret_id"] = (
+            ENDED if state.has_ended(now) else ENDS_SOON if state.has_ended(now + SECRET_ID_ENDS_SOON) else VALID
+        )
         if state.expires:
             end = datetime.datetime.fromisoformat(state.expires).timestamp()
             facts["secret_id_seconds_left"] = max(0, int(end - now))

@@ -15,11 +15,9 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import Http, NoAnswer, parsed
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget, backoff
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import RETRYABLE, Budget, backoff
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import VAULT_REQUEST, VAULT_RETRIES
 
-_RETRYABLE = (408, 429, 500, 502, 503, 504)
-_TIMEOUT = (1, 10)
-_RETRY_SECONDS = 20.0
 _DOUBLED = re.compile("/{2,}")
 _LOGIN_HINT = "Set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID."
 
@@ -89,7 +87,7 @@ class Vault:
         }
         body = None if data is None else json.dumps(data).encode()
         url = f"{self.address.rstrip('/')}/v1/{_DOUBLED.sub('/', path)}"
-        return self._http.send(method, url, headers, body, timeout=_TIMEOUT)
+        return self._http.send(method, url, headers, body, timeout=VAULT_REQUEST)
 
     def _login(self) -> None:
         role_id, secret_id = self._role
@@ -111,7 +109,7 @@ class Vault:
     ) -> dict[str, Any]:
         """The parsed answer; {} for one that has no body, and for 404 with missing_ok. A write that would do something
         else the second time must come with retry=False."""
-        budget, problem, renewed = Budget(_RETRY_SECONDS if retry else 0.0), "", False
+        budget, problem, renewed = Budget(VAULT_RETRIES if retry else 0.0), "", False
         for _attempt in backoff(budget):
             try:
                 answer = self._send(method, path, data)
@@ -129,7 +127,7 @@ class Vault:
                     f"Vault at {self.address} was sealed meanwhile",
                     "Unseal it and run the same command again.",
                 )
-            if code not in _RETRYABLE:
+            if code not in RETRYABLE:
                 # A login itself asks for no token.
                 if code == 403 and not self._token and not renewed and not path.endswith("/login"):
                     renewed = True
@@ -208,7 +206,7 @@ class Vault:
     def destroy_secret_id(self, mount: str, name: str, accessor: str) -> None:
         """Nobody logs in with it any more; it may have ended already. Vault answers 500 for one that it does not know:
         so after a lost answer it is looked for, not blindly destroyed again."""
-        path, budget = f"auth/{mount}/role/{name}/secret-id-accessor/destroy", Budget(_RETRY_SECONDS)
+        path, budget = f"auth/{mount}/role/{name}/secret-id-accessor/destroy", Budget(VAULT_RETRIES)
         for _attempt in backoff(budget):
             if self.secret_id(mount, name, accessor=accessor) is None:
                 return

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from kubernetes.client.exceptions import ApiException
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SETTLING
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import (
-    SETTLING_SECONDS,
     conflicting_managers,
     is_retryable,
     refusal,
@@ -39,8 +39,8 @@ def test_a_refusal_is_not_tried_again(code: int) -> None:
 
 @pytest.mark.parametrize("code", [401, 403])
 def test_a_server_that_was_away_a_moment_ago_may_refuse_what_it_has_not_loaded_yet(code: int) -> None:
-    assert is_retryable(code, {}, since_broken=SETTLING_SECONDS - 1)
-    assert not is_retryable(code, {}, since_broken=SETTLING_SECONDS + 1)
+    assert is_retryable(code, {}, since_broken=SETTLING - 1)
+    assert not is_retryable(code, {}, since_broken=SETTLING + 1)
     assert not is_retryable(404, {}, since_broken=0)
 
 
