@@ -16,6 +16,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import AGENT, OF_AN_AGENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import OF_GO, as_go_writes, seconds_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
 
 #: Made once: a plan checks every agent of the fleet with it.
@@ -176,7 +177,7 @@ def from_params(params: Mapping[str, Any]) -> Agent:
         vault_server=server,
         approle_mount=check_mount(params["approle_mount"], "approle_mount"),
         approle_role_id=params["approle_role_id"] or "",
-        secret_refresh=quantity.duration(params["secret_refresh"], "secret_refresh"),
+        secret_refresh=as_go_writes(seconds_of(params["secret_refresh"], "secret_refresh", OF_GO)),
     )
 
 

@@ -50,18 +50,3 @@ def canonical(text: str, what: str = "quantity") -> str:
         if value % int(scale) == 0:
             return f"{int(value / int(scale))}{suffix}"
     return str(int(value))
-
-
-_DURATION = re.compile(r"\A([1-9][0-9]{0,7})(s|m|h)\Z")
-
-
-def duration(text: str, what: str = "duration") -> str:
-    """As Go prints it, '1m' -> '1m0s': ESO rewrites its objects in that spelling, and so owns any other."""
-    match = _DURATION.match(text) if isinstance(text, str) else None
-    if not match:
-        raise AgentError(
-            "invalid", f"{what}: {str(text)[:60]!r} is no time above zero", "Write for example 30s, 1m or 2h."
-        )
-    seconds = int(match.group(1)) * {"s": 1, "m": 60, "h": 3600}[match.group(2)]
-    hours, minutes = divmod(seconds, 3600)[0], seconds % 3600 // 60
-    return (f"{hours}h" if hours else "") + (f"{minutes}m" if seconds >= 60 else "") + f"{seconds % 60}s"

@@ -8,7 +8,6 @@ Made so that it can be killed anywhere and run again: what is there and works is
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
@@ -38,6 +37,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent i
     check_mount,
     check_vault_path,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import OF_GO, seconds_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import (
     generate,
     generated_keys,
@@ -50,21 +50,17 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client im
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, require_kv2
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.policies import policy_text
 
-_TTL = re.compile(r"\A(0|[1-9][0-9]*[smh])\Z")
+#: Options with a duration, as Vault reads it.
+_TTLS = ("secret_id_ttl", "token_ttl")
 
 
 def role_settings(agent: str, params: Params) -> Object:
     return {
         "token_policies": [vault_names.policy(agent)],
-        "secret_id_ttl": _as_seconds(params["secret_id_ttl"]),
-        "token_ttl": _as_seconds(params["token_ttl"]),
+        **{option: seconds_of(params[option], option, OF_GO, zero=True) for option in _TTLS},
         "secret_id_num_uses": 0,
         "bind_secret_id": True,
     }
-
-
-def _as_seconds(ttl: str) -> int:
-    return 0 if ttl == "0" else int(ttl[:-1]) * {"s": 1, "m": 60, "h": 3600}[ttl[-1]]
 
 
 def _checked(params: Params) -> tuple[str, str, str]:
@@ -72,9 +68,8 @@ def _checked(params: Params) -> tuple[str, str, str]:
     path = check_vault_path(params["vault_path"], agent)
     for option in ("vault_mount", "approle_mount"):
         check_mount(params[option], option)
-    for option in ("secret_id_ttl", "token_ttl"):
-        if not _TTL.match(params[option]):
-            raise AgentError("invalid", f"{option}: {params[option][:80]!r} is not allowed")
+    for option in _TTLS:
+        seconds_of(params[option], option, OF_GO, zero=True)
     for key in params["required_keys"]:
         check_key(key)
     of_options(params["key_policy"])

@@ -30,7 +30,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_mount, home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import PLACE
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import span
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import in_words
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
@@ -211,7 +211,7 @@ def _rotation(place: Place, at: Servers, notes: list[str]) -> Object:
         raise AgentError("invalid", f"the journal at {where} was edited by hand: started_at is no number") from None
     keys = [str(key) for key in journal.keys]
     notes.append(
-        f"rotation {journal.rotation_id} of {', '.join(keys)} is open for {span(age)} ({journal.phase}): "
+        f"rotation {journal.rotation_id} of {', '.join(keys)} is open for {in_words(age)} ({journal.phase}): "
         "rotate.yml goes on with it, -e abort=true takes it back"
     )
     return {"rotation_id": journal.rotation_id, "phase": journal.phase, "keys": keys, "age_seconds": age}
@@ -271,7 +271,7 @@ def _access(place: Place, at: Servers, notes: list[str]) -> Object:
     elif facts["secret_id"] == ENDED:
         notes.append(f"its SecretID ended at {facts['secret_id_expires']}, so ESO copies nothing: {again}")
     elif facts["secret_id"] == ENDS_SOON:
-        notes.append(f"its SecretID ends in {span(facts['secret_id_seconds_left'])}: {again}")
+        notes.append(f"its SecretID ends in {in_words(facts['secret_id_seconds_left'])}: {again}")
     elif asked and state is None and login == VALID:
         notes.append(f"its SecretID logs in, but is none of AppRole {role}: when it ends is not known")
     return facts

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import span
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import in_words
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.secrets import (
     BEHIND,
     CURRENT,
@@ -56,8 +56,8 @@ def _row_with_secrets(agent: Object) -> list[str]:
         BEHIND: f"{stamp} behind",
     }
     lasts = {
-        VALID: VALID + ("" if facts["secret_id_expires"] == "" else " ?" if left is None else f" {span(left)}"),
-        ENDS_SOON: f"ends in {span(left or 0)}",
+        VALID: VALID + ("" if facts["secret_id_expires"] == "" else " ?" if left is None else f" {in_words(left)}"),
+        ENDS_SOON: f"ends in {in_words(left or 0)}",
         UNKNOWN: "?",
     }
     return [
@@ -74,7 +74,7 @@ def _row_with_secrets(agent: Object) -> list[str]:
 def _rotation(rotation: Object | None) -> str:
     if rotation is None:
         return "?"
-    return f"{rotation['phase'].replace('_', ' ')} {span(rotation['age_seconds'])}" if rotation else "-"
+    return f"{rotation['phase'].replace('_', ' ')} {in_words(rotation['age_seconds'])}" if rotation else "-"
 
 
 def table(agents: list[Object], *, secrets: bool = False) -> list[str]:

@@ -77,7 +77,7 @@ def test_a_policy_is_read_whole() -> None:
         ({"generated": 8}, "between 16 and 256"),
         ({"generated": 257}, "between 16 and 256"),
         ({"generated": "many"}, "number of random bytes"),
-        ({"max_age": "soon"}, "is no age"),
+        ({"max_age": "soon"}, "is no duration"),
         ({"multi_line": "no"}, "multi_line is true or false"),
         ({"test": {"method": "GET"}}, "test is url"),
         ({"test": {"url": "https://x", "body": "y"}}, "test is url"),

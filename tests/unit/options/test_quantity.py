@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.quantity import amount, canonical, duration
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.quantity import amount, canonical
 
 BAD: list[Any] = [
     "10gi",
@@ -130,28 +130,3 @@ def test_a_canonical_quantity_stays_as_it_is(text: str) -> None:
 )
 def test_equal_amounts_are_equal_however_they_are_written(one: str, other: str) -> None:
     assert amount(one) == amount(other)
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("1m", "1m0s"),
-        ("30s", "30s"),
-        ("90s", "1m30s"),
-        ("60m", "1h0m0s"),
-        ("2h", "2h0m0s"),
-        ("3661s", "1h1m1s"),
-        ("3600s", "1h0m0s"),
-    ],
-)
-def test_a_time_is_spelled_as_eso_rewrites_it(text: str, kept: str) -> None:
-    assert duration(text) == kept
-
-
-@pytest.mark.parametrize(
-    "text", ["0", "0s", "1", "-1m", "1 m", "1m\n", "1m30s", "1d", "", "01m", "9" * 20 + "s", None, 60]
-)
-def test_a_time_that_is_none_or_zero_is_refused(text: Any) -> None:
-    with pytest.raises(AgentError, match="secret_refresh") as caught:
-        duration(text, "secret_refresh")
-    assert caught.value.kind == "invalid"

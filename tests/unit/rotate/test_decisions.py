@@ -22,7 +22,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotatio
     Journal,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import ROTATION_MODULE
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import seconds_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
     Standing,
     Step,
@@ -181,17 +180,6 @@ def test_a_rotation_of_which_vault_could_not_keep_the_time_is_refused(
     with pytest.raises(AgentError, match=words) as caught:
         check_told(keys, told)
     assert caught.value.kind == "invalid"
-
-
-@pytest.mark.parametrize(("age", "seconds"), [("30s", 30), ("12h", 43200), ("90d", 7776000), ("8w", 4838400)])
-def test_an_age_is_a_number_with_a_unit(age: str, seconds: int) -> None:
-    assert seconds_of(age, "here") == seconds
-
-
-@pytest.mark.parametrize("age", ["", "90", "0d", "-1d", "1.5d", "90 d", "1y", "90d\n", "d"])
-def test_anything_else_is_no_age(age: str) -> None:
-    with pytest.raises(AgentError, match="here"):
-        seconds_of(age, "here")
 
 
 def test_due_is_what_is_older_than_its_greatest_age_or_of_unknown_age() -> None:

@@ -13,7 +13,6 @@ import yaml
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import SecretId
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import span
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.secrets import (
     Noting,
     in_pod,
@@ -114,14 +113,6 @@ def test_how_long_a_secret_id_lasts(expires: str, login: str, word: str, left: i
 @pytest.mark.parametrize("login", ["valid", "refused", "locked out", "unknown"])
 def test_of_a_secret_id_that_vault_says_nothing_of_the_end_is_not_known(login: str) -> None:
     assert lasting(None, login, NOW) == {"secret_id": login}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (172799, "47 h"), (172800, "2 d")],
-)
-def test_an_age_is_a_number_that_a_person_grasps(seconds: int, words: str) -> None:
-    assert span(seconds) == words
 
 
 @pytest.mark.parametrize(
