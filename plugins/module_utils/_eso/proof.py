@@ -14,11 +14,10 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import REFUSED, AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SYNC_LOOK
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import (
+    force_sync,
     is_synced,
     not_ready,
     see_access,
-    synced,
-    touch,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
@@ -120,16 +119,6 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
                     # ESO's own webhook, where ESO is down, or a policy about to change: waited for like ESO.
                     refused = error.message
             watching.wait(min(SYNC_LOOK, timeout - (time.monotonic() - started)))
-
-
-def force_sync(agent: Home, kube: Kube, writer: Writer) -> str:
-    """ESO is asked to refresh at once. What it stood at before, for is_synced."""
-    live = kube.get(EXTERNAL_SECRET, agent.namespace, names.external_secret(agent.name))
-    if live is None:
-        raise AgentError(
-            "secret", f"ExternalSecret {names.external_secret(agent.name)} has gone", "Run rollout.yml again."
-        )
-    return synced(touch(writer, live))
 
 
 def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: str, refused: str) -> AgentError:

@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A sync of the External Secrets Operator for which it logs in anew: asked for, and waited for by what it says."""
+"""A sync of the External Secrets Operator: how it is asked for one, and what it says of itself."""
 
 from __future__ import annotations
 
@@ -16,9 +16,17 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube import nam
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET_STORE, Kind
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
+    EXTERNAL_SECRET,
+    SECRET_STORE,
+    Kind,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
+
+#: A manager of this one annotation: an apply by FIELD_MANAGER must name all it owns, and this comes and goes.
+_MANAGER = "digitalsys.agents.sync"
+_ANNOTATION = "force-sync"
 
 
 def is_ready(live: Object | None) -> bool:
@@ -91,7 +99,7 @@ def see_access(agent: Home) -> str:
 def touch(writer: Writer, live: Object) -> Object:
     """Any change of an annotation makes ESO refresh at once. The object as it was answered."""
     stamp = datetime.datetime.now(datetime.UTC).isoformat()
-    return writer.signal(live, names.SYNC_MANAGER, names.FORCE_SYNC, stamp)
+    return writer.signal(live, _MANAGER, _ANNOTATION, stamp)
 
 
 def _not_synced(agent: Home, store: Object, external: Object, timeout: int) -> AgentError:
@@ -108,3 +116,13 @@ def _not_synced(agent: Home, store: Object, external: Object, timeout: int) -> A
         "external-secrets; then run the same command again: it goes on.",
         {"external_secret": condition(external, "Ready"), "secret_store": condition(store, "Ready")},
     )
+
+
+def force_sync(agent: Home, kube: Kube, writer: Writer) -> str:
+    """ESO is asked to refresh at once. What it stood at before, for is_synced."""
+    live = kube.get(EXTERNAL_SECRET, agent.namespace, names.external_secret(agent.name))
+    if live is None:
+        raise AgentError(
+            "secret", f"ExternalSecret {names.external_secret(agent.name)} has gone", "Run rollout.yml again."
+        )
+    return synced(touch(writer, live))

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 FIELD_MANAGER = "digitalsys.agents"
-#: Two managers of a single annotation each: an apply by FIELD_MANAGER must name all it owns, and these come and go.
+#: A manager of this one annotation: an apply by FIELD_MANAGER must name all it owns, and this comes and goes.
 FENCE_MANAGER = "digitalsys.agents.fence"
-SYNC_MANAGER = "digitalsys.agents.sync"
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "digitalsys.agents"
@@ -28,7 +27,6 @@ ACCESSOR = _OWN + "secret-id-accessor"
 PREVIOUS_ACCESSOR = _OWN + "previous-secret-id-accessor"
 RENEWAL = _OWN + "secret-id-renewal"
 RENEWED = _OWN + "secret-id-renewed"
-FORCE_SYNC = "force-sync"
 
 CONTAINER = "openclaw"
 #: The key of the secret that the gateway itself asks for.

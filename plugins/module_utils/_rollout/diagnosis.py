@@ -17,11 +17,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, EVENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import container_statuses
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, Home
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.log import excerpt, last_words
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited
 
-_LOG_LINES = 40
-_LOG_LINES_SHOWN = 3
-_LINE_LENGTH = 200
 _EVENTS = 12
 #: Causes that going back would not mend: nothing is undone then.
 SOMEBODY_ELSES = ("changed", "paused")
@@ -48,28 +46,7 @@ class Diagnosis:
         return " ".join(self.words.split())[:400]
 
     def lines(self) -> list[str]:
-        return [self.line(), *(f"  | {line[:_LINE_LENGTH]}" for line in self.log[-_LOG_LINES_SHOWN:])]
-
-
-def _container_of(pod: Object) -> str:
-    """The container whose log tells most: the init container that failed, else the gateway."""
-    for status in container_statuses(pod, init=True):
-        end = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
-        if end.get("exitCode"):
-            return str(status["name"])
-    return names.CONTAINER
-
-
-def _log(kube: Kube, agent: Home, pod: Object, exits: list[Any]) -> list[str]:
-    container = _container_of(pod)
-    text = ""
-    if container == names.CONTAINER:
-        text = next((one.log for one in reversed(exits) if one.pod == pod["metadata"]["name"] and one.log), "")
-    # A container begun anew has no words yet, and may have spoken its last when the one before it is asked for.
-    for previous in (False, True, False):
-        if not text.strip():
-            text = kube.log(agent.namespace, pod["metadata"]["name"], container, previous=previous, lines=_LOG_LINES)
-    return [line for line in text.splitlines() if line.strip()][-_LOG_LINES:]
+        return [self.line(), *excerpt(self.log)]
 
 
 def _events(kube: Kube, agent: Home, involved: set[str]) -> list[str]:
@@ -164,7 +141,7 @@ def diagnose(agent: Home, kube: Kube, waited: Waited, context: Context) -> Diagn
         events = _events(kube, agent, involved)
         claim = kube.get(CLAIM, agent.namespace, names.claim(agent.name))
         log = (
-            _log(kube, agent, pod, list(observed.exits))
+            last_words(kube, agent, pod, observed.exits)
             if pod and verdict.cause in ("configuration", "crash", "timeout", "probe", "image")
             else []
         )

@@ -13,22 +13,19 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds im
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import Object, gateway_status
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.log import Exits
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import (
     FAILED,
     WAITING,
-    Exit,
     Memory,
     Observed,
     Verdict,
     Wanted,
     judge,
 )
-
-_LOG_LINES = 40
 
 
 @dataclass(frozen=True)
@@ -46,44 +43,13 @@ def selections(agent: str) -> tuple[Selection, ...]:
     )
 
 
-class _Exits:
-    """The ends of containers that were seen, each with its log, read once."""
-
-    def __init__(self, kube: Kube, namespace: str) -> None:
-        self._kube, self._namespace = kube, namespace
-        self._seen: dict[tuple[str, int], Exit] = {}
-
-    def of(self, pods: list[Object]) -> tuple[Exit, ...]:
-        for pod in pods:
-            status = gateway_status(pod)
-            state, last = status.get("state") or {}, status.get("lastState") or {}
-            end, number = state.get("terminated"), int(status.get("restartCount") or 0)
-            if end is None and "terminated" in last:
-                end, number = last["terminated"], number - (0 if "waiting" in state else 1)
-            name = pod["metadata"]["name"]
-            if end and (name, number) not in self._seen and not pod["metadata"].get("deletionTimestamp"):
-                log = self._log(name, previous="running" in state)
-                self._seen[name, number] = Exit(
-                    name, number, int(end.get("exitCode") or 0), end.get("reason") or "", log
-                )
-        return tuple(self._seen.values())
-
-    def _log(self, pod: str, *, previous: bool) -> str:
-        """Of the container that ended: by now the kubelet may have started the next one, whose log is empty yet."""
-        for which in (previous, not previous):
-            text = self._kube.log(self._namespace, pod, CONTAINER, previous=which, lines=_LOG_LINES)
-            if text.strip():
-                return text
-        return ""
-
-
 def wait(
     agent: Home, kube: Kube, written: Object, context: Context, *, schedule_grace: float, timeout: float
 ) -> Waited:
     """Until done or failed; a refusal of the API during the wait is raised as AgentError."""
     wanted = Wanted(written["metadata"]["uid"], written["spec"]["template"], written["spec"]["replicas"])
     started = time.monotonic()
-    memory, exits, told, told_at = Memory(), _Exits(kube, agent.namespace), "", started
+    memory, exits, told, told_at = Memory(), Exits(kube, agent.namespace), "", started
     with Watching(kube, agent.namespace, selections(agent.name)) as watching:
         while True:
             pods, live = watching.objects(POD), watching.objects(DEPLOYMENT)

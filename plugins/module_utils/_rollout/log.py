@@ -1,0 +1,78 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A pod's own last words: whose log tells most, and how much of it is read, kept and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import container_statuses, gateway_status
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import Exit
+
+#: Kept as evidence; of these so many are shown to a person, each cut to so many characters.
+_LINES = 40
+_LINES_SHOWN = 3
+_LINE_LENGTH = 200
+
+
+class Exits:
+    """The ends of containers that were seen, each with its log, read once."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._kube, self._namespace = kube, namespace
+        self._seen: dict[tuple[str, int], Exit] = {}
+
+    def of(self, pods: list[Object]) -> tuple[Exit, ...]:
+        for pod in pods:
+            status = gateway_status(pod)
+            state, last = status.get("state") or {}, status.get("lastState") or {}
+            end, number = state.get("terminated"), int(status.get("restartCount") or 0)
+            if end is None and "terminated" in last:
+                end, number = last["terminated"], number - (0 if "waiting" in state else 1)
+            name = pod["metadata"]["name"]
+            if end and (name, number) not in self._seen and not pod["metadata"].get("deletionTimestamp"):
+                log = self._log(name, previous="running" in state)
+                self._seen[name, number] = Exit(
+                    name, number, int(end.get("exitCode") or 0), end.get("reason") or "", log
+                )
+        return tuple(self._seen.values())
+
+    def _log(self, pod: str, *, previous: bool) -> str:
+        """Of the container that ended: by now the kubelet may have started the next one, whose log is empty yet."""
+        for which in (previous, not previous):
+            text = self._kube.log(self._namespace, pod, CONTAINER, previous=which, lines=_LINES)
+            if text.strip():
+                return text
+        return ""
+
+
+def _container_of(pod: Object) -> str:
+    """The container whose log tells most: the init container that failed, else the gateway."""
+    for status in container_statuses(pod, init=True):
+        end = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
+        if end.get("exitCode"):
+            return str(status["name"])
+    return CONTAINER
+
+
+def last_words(kube: Kube, agent: Home, pod: Object, exits: Iterable[Exit]) -> list[str]:
+    """Its last lines that are not empty, of the container whose log tells most. exits: in the order they were seen."""
+    container = _container_of(pod)
+    text = ""
+    if container == CONTAINER:
+        text = next((one.log for one in reversed(list(exits)) if one.pod == pod["metadata"]["name"] and one.log), "")
+    # A container begun anew has no words yet, and may have spoken its last when the one before it is asked for.
+    for previous in (False, True, False):
+        if not text.strip():
+            text = kube.log(agent.namespace, pod["metadata"]["name"], container, previous=previous, lines=_LINES)
+    return [line for line in text.splitlines() if line.strip()][-_LINES:]
+
+
+def excerpt(log: list[str]) -> list[str]:
+    """What a person is shown of it."""
+    return [f"  | {line[:_LINE_LENGTH]}" for line in log[-_LINES_SHOWN:]]
