@@ -25,6 +25,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Operation, Spec
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.host import perform
 
 display = Display()
@@ -71,7 +72,12 @@ class OperationAction(ActionBase):
         arguments = {name: value for name, value in plain(self._task.args).items() if not name.startswith("_ansible_")}
         checked = ArgumentSpecValidator(self.spec).validate(arguments)
         if checked.error_messages:
-            return {**result, "failed": True, "msg": "; ".join(checked.error_messages), "error": {"kind": "invalid"}}
+            return {
+                **result,
+                "failed": True,
+                "msg": "; ".join(checked.error_messages),
+                "error": {"kind": ErrorKind.INVALID.value},
+            }
         show = None if self._task.no_log else (lambda line: display.display(f"  {line}"))
         result.update(
             perform(

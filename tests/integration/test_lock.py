@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import sealed
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -166,7 +166,7 @@ def test_a_zombie_writes_nothing_after_its_lock_was_broken(
     for body, kind in ((sealed(wanted), "deployment"), (external, "externalsecret")):
         with pytest.raises(AgentError) as caught:
             zombie.apply(body, seen[kind])
-        assert caught.value.kind == "lock_lost"
+        assert caught.value.kind is ErrorKind.LOCK_LOST
     assert [get(kind, name) for kind, name in kinds] == before
     assert not zombie.changed
 

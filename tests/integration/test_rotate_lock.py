@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
 from tests.integration.disturbing import KEYS, PROMOTION, killed_after_its_journal
 from tests.integration.fleet import Fleet, gateway, pods, until
@@ -81,12 +81,11 @@ def test_a_run_that_outlived_its_kill_writes_nothing_after_another_took_over(
     assert fleet.values(agent)[TOKEN] == zombie.new[TOKEN]
     assert gateway(agent, zombie.new[TOKEN]) == 200
     before = fleet.values(agent), vault_version(agent), journal(agent)
-    with pytest.raises(AgentError) as caught:
+    with pytest.raises(CasConflict):
         live.patch({TOKEN: "late"}, expected_version=zombie.base_version)
-    assert caught.value.details["cas"]
     with pytest.raises(AgentError) as caught:
         journals.write(where, replace(zombie, phase=journals.ROLLING_BACK))
-    assert caught.value.kind == "lock_lost"
+    assert caught.value.kind is ErrorKind.LOCK_LOST
     assert (fleet.values(agent), vault_version(agent), journal(agent)) == before
 
 
@@ -107,12 +106,11 @@ def test_after_an_abort_the_value_can_not_be_promoted_any_more(
     assert journal(agent)["phase"] == "aborted"
     assert not values_left(agent)
     assert fleet.values(agent) == old
-    with pytest.raises(AgentError) as caught:
+    with pytest.raises(CasConflict):
         live.patch(zombie.new, expected_version=zombie.base_version)
-    assert caught.value.details["cas"]
     with pytest.raises(AgentError) as caught:
         journals.write(where, replace(zombie, phase=journals.PROMOTED))
-    assert caught.value.kind == "lock_lost"
+    assert caught.value.kind is ErrorKind.LOCK_LOST
     assert fleet.values(agent) == old
     assert len(pods(agent)) == 1
     # What runs was never touched, and what comes next begins anew.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import sealed, unsealed
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 
@@ -48,7 +48,7 @@ def read(config_map: Object | None) -> list[Release]:
         return [Release(**entry) for entry in json.loads(text)]
     except (ValueError, TypeError) as error:
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"ConfigMap {(config_map or {})['metadata']['name']} was edited by hand and cannot be read "
             f"({type(error).__name__})",
             "Mend or delete it; without it there is no release to go back to.",
@@ -66,7 +66,7 @@ def find(config_map: Object | None, release_id: str) -> Release:
         if release.id == release_id:
             return release
     recorded = ", ".join(release.id for release in reversed(kept)) or "none"
-    raise AgentError("not_found", f"there is no release {release_id[:40]!r}", f"Recorded: {recorded}")
+    raise AgentError(ErrorKind.NOT_FOUND, f"there is no release {release_id[:40]!r}", f"Recorded: {recorded}")
 
 
 def is_recorded(config_map: Object | None, deployment: Object) -> bool:

@@ -23,7 +23,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
     Result,
     Spec,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.scrub import Scrubber, environment_secrets
 
 REPORT_TO = "https://github.com/digitalsys/agents/issues"
@@ -71,7 +71,12 @@ def perform(
                 "failed": True,
                 "msg": f"internal error: {type(error).__name__} in {where[-1] if where else 'unknown place'}\n"
                 f"Please report it with the field error.where: {REPORT_TO}",
-                "error": {"kind": "internal", "hint": REPORT_TO, "where": where, "type": type(error).__name__},
+                "error": {
+                    "kind": ErrorKind.INTERNAL.value,
+                    "hint": REPORT_TO,
+                    "where": where,
+                    "type": type(error).__name__,
+                },
             }
     scrubbed: Result = Scrubber(secrets).data(result)
     return scrubbed

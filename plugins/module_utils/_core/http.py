@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 
 try:
     import urllib3
@@ -42,7 +42,7 @@ class Http:
     def __init__(self, ca: str = "", proxy: str = "") -> None:
         if not HAS_URLLIB3:
             raise AgentError(
-                "missing_library", "the Python library urllib3 is missing", "pip install 'kubernetes>=35,<38'"
+                ErrorKind.MISSING_LIBRARY, "the Python library urllib3 is missing", "pip install 'kubernetes>=35,<38'"
             )
         trusted: dict[str, Any] = {"ca_cert_dir" if ca and Path(ca).is_dir() else "ca_certs": ca or _bundle()}
         self._pool = _through(proxy, trusted) if proxy else urllib3.PoolManager(**trusted)

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import REFUSED, AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SYNC_LOOK
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import (
     force_sync,
@@ -66,7 +66,7 @@ def _require_keys(agent: Home, values: dict[str, str], where: str) -> None:
     missing = missing_keys(agent.required_keys, values)
     if missing:
         raise AgentError(
-            "secret",
+            ErrorKind.SECRET,
             f"{agent.name}: {where} lacks {', '.join(missing)}",
             f"Put it there from standard input: vault kv patch -mount={agent.vault_mount} "
             f"{agent.vault_path} {missing[0]}=-",
@@ -79,7 +79,7 @@ def check_vault(agent: Home, vault: Vault) -> int:
     found = Entry(vault, agent.vault_mount, agent.vault_path).read()
     if found is None:
         raise AgentError(
-            "secret",
+            ErrorKind.SECRET,
             f"{agent.name}: Vault has no values at {agent.vault_mount}/{agent.vault_path}",
             f"Run provision.yml -e agent={agent.name}, or undelete the path's newest version.",
         )
@@ -114,7 +114,7 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
                     before, refused = force_sync(agent, kube, writer), ""
                     asked_for = found[1] if found else -1
                 except AgentError as error:
-                    if error.kind not in ("unavailable", *REFUSED):
+                    if not (error.is_refusal or error.kind is ErrorKind.UNAVAILABLE):
                         raise
                     # ESO's own webhook, where ESO is down, or a policy about to change: waited for like ESO.
                     refused = error.message
@@ -151,7 +151,7 @@ def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: st
         )
     look = f"{see_access(agent)}. " if unready else ""
     return AgentError(
-        "secret",
+        ErrorKind.SECRET,
         "\n".join(lines),
         f"{look}Look at the operator: kubectl get pods -A -l app.kubernetes.io/name=external-secrets. The Deployment "
         "was not touched.",

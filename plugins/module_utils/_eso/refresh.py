@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import not_ready, see_access
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -42,7 +42,7 @@ def require_syncing(agent: Home, kube: Kube) -> None:
 
 def _not_syncing(agent: Home, words: str, look: str = "") -> AgentError:
     return AgentError(
-        "secret",
+        ErrorKind.SECRET,
         f"{agent.name}: {words}",
         f"{look}Mend it, or put the declared one back: ansible-playbook rollout.yml -e agent={agent.name}. Nothing was "
         "changed.",

@@ -10,7 +10,7 @@ import math
 import time
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SYNC_AGAIN
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
@@ -84,7 +84,7 @@ def _one(watching: Watching, kind: Kind, of_kind: dict[Kind, str]) -> Object:
     found = next(iter(watching.objects(kind)), None)
     if found is None:
         raise AgentError(
-            "secret", f"{kind.name} {of_kind[kind]} has gone", "Put it back with rollout.yml, then run again."
+            ErrorKind.SECRET, f"{kind.name} {of_kind[kind]} has gone", "Put it back with rollout.yml, then run again."
         )
     return found
 
@@ -110,7 +110,7 @@ def _not_synced(agent: Home, store: Object, external: Object, timeout: int) -> A
             f"it is silent: its last refresh was {(external.get('status') or {}).get('refreshTime') or 'never'}"
         )
     return AgentError(
-        "secret",
+        ErrorKind.SECRET,
         "\n".join(lines),
         "No SecretID was destroyed. Look at the operator: kubectl get pods -A -l app.kubernetes.io/name="
         "external-secrets; then run the same command again: it goes on.",
@@ -123,6 +123,6 @@ def force_sync(agent: Home, kube: Kube, writer: Writer) -> str:
     live = kube.get(EXTERNAL_SECRET, agent.namespace, names.external_secret(agent.name))
     if live is None:
         raise AgentError(
-            "secret", f"ExternalSecret {names.external_secret(agent.name)} has gone", "Run rollout.yml again."
+            ErrorKind.SECRET, f"ExternalSecret {names.external_secret(agent.name)} has gone", "Run rollout.yml again."
         )
     return synced(touch(writer, live))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET
 
@@ -15,13 +15,13 @@ def require_cluster(kube: Kube, wanted_uid: str | None, agent: str = "") -> str:
     uid = kube.cluster_uid()
     if not wanted_uid:
         raise AgentError(
-            "wrong_cluster",
+            ErrorKind.WRONG_CLUSTER,
             f"the inventory does not say which cluster is meant; the one at {kube.host} has uid {uid}",
             f"If that is the right one, set agent_cluster_uid: {uid} in group_vars/agents.yml.",
         )
     if uid != wanted_uid:
         raise AgentError(
-            "wrong_cluster",
+            ErrorKind.WRONG_CLUSTER,
             f"the cluster at {kube.host} is {uid or 'without kube-system'}, but the inventory means {wanted_uid}",
             "Look at KUBECONFIG and its context. Two agents with one Discord token would knock each other out.",
         )
@@ -31,7 +31,7 @@ def require_cluster(kube: Kube, wanted_uid: str | None, agent: str = "") -> str:
 def require_external_secrets(kube: Kube) -> None:
     if not kube.serves(EXTERNAL_SECRET.api_version):
         raise AgentError(
-            "not_found",
+            ErrorKind.NOT_FOUND,
             f"the cluster does not serve {EXTERNAL_SECRET.api_version}: the External Secrets Operator is "
             "missing or too old",
             "Install External Secrets 0.17 or later.",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CONFIG_MAP
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FREEZE
@@ -25,7 +25,9 @@ def require_not_frozen(kube: Kube, namespace: str, override: bool) -> str:
     )
     if not override:
         raise AgentError(
-            "frozen", f"the fleet is {words}", "Wait, or run again with -e override_freeze=true; that is recorded."
+            ErrorKind.FROZEN,
+            f"the fleet is {words}",
+            "Wait, or run again with -e override_freeze=true; that is recorded.",
         )
     return words
 

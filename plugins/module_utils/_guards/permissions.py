@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 
@@ -77,7 +77,7 @@ def require_permissions(
     missing = missing_permissions(kube.review_rules(namespace), needs)
     if missing:
         raise AgentError(
-            "forbidden",
+            ErrorKind.FORBIDDEN,
             f"this identity may not, in namespace {namespace}: {', '.join(missing[:8])}",
             f"docs/permissions/{identity}.yaml is the Role that it needs there: bind it, then run again.",
             {"missing": missing},
@@ -96,7 +96,7 @@ def require_vault_permissions(vault: Vault, wanted: Mapping[str, tuple[str, ...]
     ]
     if missing:
         raise AgentError(
-            "vault",
+            ErrorKind.VAULT,
             f"this token of Vault may not: {'; '.join(missing[:4])}",
             f"docs/permissions/operator.hcl is the policy that {what} needs; nothing was changed.",
             {"missing": missing},

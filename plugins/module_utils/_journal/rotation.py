@@ -10,9 +10,9 @@ from __future__ import annotations
 import secrets
 from dataclasses import asdict, dataclass, field, replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata
 
 SCHEMA = 1
@@ -70,7 +70,7 @@ def read(where: Entry) -> Journal | None:
     document, version = found
     if document.pop("schema", None) != SCHEMA:
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"the journal at {where} was written by another version of this collection, or by hand",
             "Finish the rotation with that version. If none is open, destroy the entry: vault kv metadata delete "
             f"-mount={where.mount} {where.path}, then provision.yml.",
@@ -82,7 +82,9 @@ def read(where: Entry) -> Journal | None:
             raise ValueError
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise AgentError(
-            "invalid", f"the journal at {where} was edited by hand ({type(error).__name__})", "Look at it yourself."
+            ErrorKind.INVALID,
+            f"the journal at {where} was edited by hand ({type(error).__name__})",
+            "Look at it yourself.",
         ) from None
     return journal
 
@@ -105,13 +107,11 @@ def write(where: Entry, journal: Journal) -> Journal:
     """Under check-and-set on the version that was read. AgentError 'lock_lost' where another run wrote meanwhile."""
     try:
         version = where.write(_document(journal), expected_version=journal.version)
-    except AgentError as error:
-        if not error.details.get("cas"):
-            raise
+    except CasConflict:
         found = read(where)
         if found is None or _document(found) != _document(journal):
             raise AgentError(
-                "lock_lost",
+                ErrorKind.LOCK_LOST,
                 f"another run has taken over the rotation {journal.rotation_id}",
                 "Let it finish, then look with status.yml.",
             ) from None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import (
@@ -18,6 +18,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare im
     readable,
     substance,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME
 
 _ATTEMPTS = 6
@@ -48,8 +49,8 @@ class Writer:
             return live
         try:
             kept = self._send(wanted, live)
-        except AgentError as error:
-            if error.kind != "not_found" or live is not None or not self.dry_run:
+        except NotFound:
+            if live is not None or not self.dry_run:
                 raise
             # A plan for a place that the server does not know yet: no namespace, or no CRD.
             self.unseen.append(wanted["kind"])
@@ -62,7 +63,7 @@ class Writer:
         kind, meta = BY_NAME[live["kind"]], live["metadata"]
         if not names.is_ours(live):
             raise AgentError(
-                "not_ours", f"{kind.name} {meta['name']} was not made by this collection, so it is not removed"
+                ErrorKind.NOT_OURS, f"{kind.name} {meta['name']} was not made by this collection, so it is not removed"
             )
         self.may_write()
         if self.kube.delete(kind, meta["namespace"], meta["name"], uid=meta["uid"], dry_run=self.dry_run):
@@ -96,8 +97,8 @@ class Writer:
             body = wanted if live is None else _under_version(wanted, live)
             try:
                 return self.kube.apply(body, force=force, dry_run=self.dry_run)
-            except AgentError as error:
-                owners = error.details.get("owners")
+            except Conflict as error:
+                owners = error.owners
                 if owners and all(owner.startswith("kubectl") for owner in owners.values()):
                     self.progress(
                         f"{name}: {', '.join(sorted(owners))} changed by hand "
@@ -105,13 +106,13 @@ class Writer:
                     )
                     force = True
                     continue
-                if owners or error.details.get("status_code") != 409:
+                if owners:
                     raise
             live = self._look_again(wanted)
             if live is not None and not differences(wanted, live):
                 return live  # our own write, whose answer was lost
         raise AgentError(
-            "conflict",
+            ErrorKind.CONFLICT,
             f"{name} keeps being changed by something else",
             "Look who writes to it: kubectl get … --show-managed-fields.",
         )
@@ -124,10 +125,14 @@ class Writer:
         fence = int((live["metadata"].get("annotations") or {}).get(names.FENCE) or 0)
         if fence > self.fence:
             raise AgentError(
-                "lock_lost", f"another run has taken over {meta['name']}", "Let it finish, then look with status.yml."
+                ErrorKind.LOCK_LOST,
+                f"another run has taken over {meta['name']}",
+                "Let it finish, then look with status.yml.",
             )
         if not names.is_ours(live):
-            raise AgentError("not_ours", f"{wanted['kind']} {meta['name']} was replaced by one that is not ours")
+            raise AgentError(
+                ErrorKind.NOT_OURS, f"{wanted['kind']} {meta['name']} was replaced by one that is not ours"
+            )
         return live
 
     def _note(self, wanted: Object, live: Object | None, kept: Object | None) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import FAULTS, patience
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget, backoff
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import (
@@ -125,7 +125,7 @@ class Kube:
                 )
             self.retries += 1
         raise AgentError(
-            "unavailable",
+            ErrorKind.UNAVAILABLE,
             f"the API server at {self.host} did not answer {method} {path.split('?')[0]}: {problem} "
             f"({budget.retries} retries)",
             "Nothing changed since the last step shown; run the same command again to go on.",
@@ -134,10 +134,8 @@ class Kube:
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         try:
             return self.request("GET", kind.path(namespace, name))
-        except AgentError as error:
-            if error.kind == "not_found":
-                return None
-            raise
+        except NotFound:
+            return None
 
     def list_objects(
         self, kind: Kind, namespace: str, *, labels: str = "", fields: str = ""
@@ -168,10 +166,8 @@ class Kube:
         """Whether a group and version is there: one request."""
         try:
             self.request("GET", f"/apis/{api_version}")
-        except AgentError as error:
-            if error.kind == "not_found":
-                return False
-            raise
+        except NotFound:
+            return False
         return True
 
     def apply(
@@ -200,10 +196,8 @@ class Kube:
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background", **dry}
         try:
             self.request("DELETE", kind.path(namespace, name), body=body, query={"dryRun": "All"} if dry_run else {})
-        except AgentError as error:
-            if error.kind == "not_found":
-                return False
-            raise
+        except NotFound:
+            return False
         return True
 
     def cluster_uid(self) -> str:

@@ -19,7 +19,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 )
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core import http
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kubeconfig import Settings, settings_of
 
 _HINT = "Set KUBECONFIG, or K8S_AUTH_HOST and K8S_AUTH_API_KEY, or the options kubeconfig and context."
@@ -72,7 +72,7 @@ def access(params: Mapping[str, Any], environ: Mapping[str, str], private_folder
     """Of: host with credentials, kubeconfig or context, in-cluster, KUBECONFIG."""
     if importlib.util.find_spec("kubernetes") is None:  # not imported: most operations need nothing of it
         raise AgentError(
-            "missing_library", "the Python library kubernetes is missing", "pip install 'kubernetes>=35,<38'"
+            ErrorKind.MISSING_LIBRARY, "the Python library kubernetes is missing", "pip install 'kubernetes>=35,<38'"
         )
     auth = sources(params, environ)
     complete = bool(
@@ -159,7 +159,7 @@ def _by_library(
     except library.NotUsable as error:
         # An entry of the kubeconfig is named by all that it says, tokens and keys among it.
         words = str(error).splitlines()[0].partition("/{")[0][:200]
-        raise AgentError("invalid", f"no usable access to a cluster: {words}", _HINT) from None
+        raise AgentError(ErrorKind.INVALID, f"no usable access to a cluster: {words}", _HINT) from None
     for name, value in auth.items():
         if name == "api_key":
             if value:
@@ -180,7 +180,7 @@ def _by_library(
 def _refuse_insecure(host: str, verified: bool, allowed: bool) -> None:
     if (host.startswith("http://") or not verified) and not allowed:
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"the connection to {host} would not verify the server's certificate",
             "Give its CA (K8S_AUTH_SSL_CA_CERT; in AWX: the credential's CA field), or set agent_allow_insecure: true.",
         )

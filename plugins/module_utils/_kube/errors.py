@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import RETRYABLE
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SETTLING
 
@@ -18,6 +18,22 @@ _MANAGER = re.compile(r'conflict with "([^"]+)"')
 _HANDSHAKE = re.compile(r"Handshake status ([0-9]{3})")
 #: In the words of a 403 that comes from roles, and not from an admission policy.
 REFUSED_BY_RIGHTS = re.compile(r"is forbidden: User .* cannot \w+ resource")
+
+
+class Conflict(AgentError):
+    """A 409: another version came first, the object is there already, or fields of it belong to other managers."""
+
+    def __init__(self, message: str, hint: str, details: dict[str, Any]) -> None:
+        super().__init__(ErrorKind.CONFLICT, message, hint, details)
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """Field path -> its manager; {} where that is not why."""
+        return dict(self.details.get("owners") or {})
+
+    @property
+    def is_there_already(self) -> bool:
+        return self.details.get("reason") == "AlreadyExists"
 
 
 def status_of(body: Any) -> dict[str, Any]:
@@ -79,7 +95,7 @@ def refusal(method: str, path: str, code: int, body: Any) -> AgentError:
     details = {"status_code": code, "request": f"{method} {path.split('?')[0]}"}
     if code == 401:
         return AgentError(
-            "unauthorized",
+            ErrorKind.UNAUTHORIZED,
             "the API server does not accept the credential",
             "Renew the token or kubeconfig; nothing was changed by this request.",
             details,
@@ -89,31 +105,33 @@ def refusal(method: str, path: str, code: int, body: Any) -> AgentError:
         and "forbidden: User" not in words
         and ("admission webhook" in words or "exceeded quota" in words or "violates PodSecurity" in words)
     ):
-        return AgentError("conflict", f"{what}: {words}", "", details)
+        return AgentError(ErrorKind.CONFLICT, f"{what}: {words}", "", details)
     if code == 403:
         return AgentError(
-            "forbidden",
+            ErrorKind.FORBIDDEN,
             f"not allowed: {method} {what}: {words}",
             "See docs/permissions for what the identity needs.",
             details,
         )
     if code == 404:
-        return AgentError("not_found", f"{what} is not there", "", details)
+        return NotFound(f"{what} is not there", "", details)
     if code == 409:
         owners = conflicting_managers(status)
         if owners:
             fields = "; ".join(f"{field} belongs to {manager}" for field, manager in sorted(owners.items())[:4])
-            return AgentError(
-                "conflict",
+            return Conflict(
                 f"{what}: {fields}",
                 "Ask that manager's owner, or run again with -e agent_take_ownership=true: these fields are ours then.",
                 {**details, "owners": owners},
             )
-        return AgentError("conflict", f"{what}: {words}", "", {**details, "reason": status.get("reason", "")})
+        return Conflict(f"{what}: {words}", "", {**details, "reason": status.get("reason", "")})
     if code == 422:
         causes = (status.get("details") or {}).get("causes") or []
         fields = "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in causes[:4]) or words
-        return AgentError("invalid", f"{what} was refused: {fields}", _way_out(path, fields), details)
+        return AgentError(ErrorKind.INVALID, f"{what} was refused: {fields}", _way_out(path, fields), details)
     return AgentError(
-        "unavailable" if code in RETRYABLE else "conflict", f"{method} {what}: HTTP {code}: {words[:300]}", "", details
+        ErrorKind.UNAVAILABLE if code in RETRYABLE else ErrorKind.CONFLICT,
+        f"{method} {what}: HTTP {code}: {words[:300]}",
+        "",
+        details,
     )

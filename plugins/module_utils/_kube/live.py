@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
@@ -102,17 +102,15 @@ def look_at_fleet(kube: Kube, namespace: str, agents: Iterable[str]) -> dict[str
 def _listed(kube: Kube, kind: Kind, namespace: str) -> list[Object]:
     try:
         return kube.list_objects(kind, namespace, labels=names.SELECTOR)[0]
-    except AgentError as error:
-        if error.kind == "not_found":  # the kind is not served here: a plan is possible all the same
-            return []
-        raise
+    except NotFound:  # the kind is not served here: a plan is possible all the same
+        return []
 
 
 def _refuse_strangers(kube: Kube, kind: Kind, namespace: str, wanted: set[str]) -> None:
     try:
         there = kube.list_metadata(kind, namespace)
     except AgentError as error:
-        if error.kind == "not_found":
+        if error.kind is ErrorKind.NOT_FOUND:
             return
         raise
     for item in there:
@@ -123,7 +121,7 @@ def _refuse_strangers(kube: Kube, kind: Kind, namespace: str, wanted: set[str]) 
 def stranger(kind_name: str, name: str) -> AgentError:
     """Of an object that is there, and is not ours."""
     return AgentError(
-        "not_ours",
+        ErrorKind.NOT_OURS,
         f"{kind_name} {name} is there, but was not made by this collection (no label "
         f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY})",
         "Adopting agents made by hand is an operation of its own. Choose another name, or remove that object yourself.",

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import (
     LOCK,
@@ -119,13 +119,13 @@ class Lock:
             )
         if self._lost.is_set():
             raise AgentError(
-                "lock_lost",
+                ErrorKind.LOCK_LOST,
                 f"the lock of {self._agent} was taken over by another run while the API server was out of reach for us",
                 "Let the other run finish, then look with status.yml.",
             )
         if not known:
             raise AgentError(
-                "lock_lost",
+                ErrorKind.LOCK_LOST,
                 f"the lock of {self._agent} could not be renewed: the API server is out of reach",
                 "Nothing changed since the last step shown; run the same command again to go on.",
             )
@@ -139,7 +139,7 @@ class Lock:
                     return
                 if time.monotonic() - begun > LOCK_PATIENCE:
                     raise AgentError(
-                        "unavailable",
+                        ErrorKind.UNAVAILABLE,
                         f"Lease {self._name} could not be made within {LOCK_PATIENCE:.0f} s",
                         "Nothing was changed; run the same command again.",
                     )
@@ -147,7 +147,7 @@ class Lock:
                 continue
             if not names.is_ours(live):
                 raise AgentError(
-                    "not_ours",
+                    ErrorKind.NOT_OURS,
                     f"Lease {self._name} was not made by this collection",
                     "Remove it, or choose another agent name.",
                 )
@@ -192,7 +192,7 @@ class Lock:
 
     def _held(self, holder: str, spec: Object) -> AgentError:
         return AgentError(
-            "locked",
+            ErrorKind.LOCKED,
             f"{self._agent} is being changed by {shown_holder(holder)}, who holds the lock since {held_for(spec)}",
             "Wait for that run to end, then run again. force_unlock breaks the lock of a run that you know is dead.",
             {"holder": shown_holder(holder)},
@@ -219,7 +219,7 @@ class Lock:
         try:
             self._lease = self._kube.create(LEASE, body)
         except AgentError as error:
-            if error.kind in ("conflict", "unavailable"):
+            if error.kind in (ErrorKind.CONFLICT, ErrorKind.UNAVAILABLE):
                 # Somebody was faster, or the answer was lost: the next look tells, our identity is unique. The look
                 # itself is bounded by its own retries.
                 return False
@@ -233,7 +233,7 @@ class Lock:
         try:
             self._lease = self._kube.replace(LEASE, body)
         except AgentError as error:
-            if error.kind in ("conflict", "not_found"):
+            if error.kind in (ErrorKind.CONFLICT, ErrorKind.NOT_FOUND):
                 return False
             raise
         self.fence, self.taken_over_from, self.previous_identity = transitions, shown_holder(taken_from), taken_from
@@ -267,7 +267,7 @@ class Lock:
                 self._lease = self._kube.replace(LEASE, self._lease, budget)
                 return
             except AgentError as error:
-                if error.kind not in ("conflict", "not_found"):
+                if error.kind not in (ErrorKind.CONFLICT, ErrorKind.NOT_FOUND):
                     raise
                 self._doubt()
                 live = self._kube.get(LEASE, self._namespace, self._name)
@@ -286,7 +286,7 @@ class Lock:
             self._lease["spec"] = {**self._lease["spec"], "holderIdentity": "", "renewTime": _now()}
             self._kube.replace(LEASE, self._lease, Budget(LOCK_RELEASE))
         except AgentError as error:
-            if error.kind == "conflict":
+            if error.kind is ErrorKind.CONFLICT:
                 live = self._kube.get(LEASE, self._namespace, self._name) or {}
                 if (live.get("spec") or {}).get("holderIdentity") == self.identity:
                     self._lease = live
@@ -294,5 +294,6 @@ class Lock:
                 return
             # Nothing is broken by this: the next run takes a lease over that does not move.
             self._context.progress(
-                f"{self._agent}: the lock could not be released ({error.kind}); it is free in {self._times.duration} s"
+                f"{self._agent}: the lock could not be released ({error.kind.value}); "
+                f"it is free in {self._times.duration} s"
             )

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import AGENT, OF_AN_AGENT
@@ -75,7 +75,7 @@ class Agent(Home):
 
 def _matching(pattern: re.Pattern[str], value: Any, option: str, advice: str) -> str:
     if not isinstance(value, str) or not pattern.match(value):
-        raise AgentError("invalid", f"{option}: {str(value)[:80]!r} is not allowed", advice)
+        raise AgentError(ErrorKind.INVALID, f"{option}: {str(value)[:80]!r} is not allowed", advice)
     return value
 
 
@@ -96,7 +96,9 @@ def _env(values: Mapping[str, Any]) -> dict[str, str]:
     for name, value in values.items():
         _matching(_ENV_NAME, name, "env", "Names of environment variables: letters, digits and underscores.")
         if not isinstance(value, (str, int, float)):
-            raise AgentError("invalid", f"env.{name}: {str(value)[:60]!r} is no text", "Write a text or a number.")
+            raise AgentError(
+                ErrorKind.INVALID, f"env.{name}: {str(value)[:60]!r} is no text", "Write a text or a number."
+            )
     return {
         name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in sorted(values.items())
     }
@@ -109,14 +111,14 @@ def _amounts(values: Mapping[str, Any], option: str) -> dict[str, str]:
 def _volume_size(text: Any) -> str:
     """A plain '10' is ten bytes to Kubernetes, and never what was meant."""
     if quantity.amount(text, "volume_size") < _SMALLEST_VOLUME:
-        raise AgentError("invalid", f"volume_size: {text!r} is less than a mebibyte", f"Was {text}Gi meant?")
+        raise AgentError(ErrorKind.INVALID, f"volume_size: {text!r} is less than a mebibyte", f"Was {text}Gi meant?")
     return quantity.canonical(text, "volume_size")
 
 
 def _seconds(params: Mapping[str, Any], option: str) -> int:
     value = int(params[option])
     if not 0 < value <= 86400:
-        raise AgentError("invalid", f"{option}: {value} is not between 1 and 86400 seconds")
+        raise AgentError(ErrorKind.INVALID, f"{option}: {value} is not between 1 and 86400 seconds")
     return value
 
 
@@ -138,14 +140,16 @@ def from_params(params: Mapping[str, Any]) -> Agent:
     server = params["vault_server"]
     if not isinstance(server, str) or not re.match(r"\Ahttps?://[^/\s]+\Z", server):
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"vault_server: {str(server)[:80]!r} is not an address",
             "Write https://vault.example.com:8200, as ESO reaches it.",
         )
     requests, limits = _amounts(params["requests"], "requests"), _amounts(params["limits"], "limits")
     for what in requests.keys() & limits.keys():
         if quantity.amount(requests[what]) > quantity.amount(limits[what]):
-            raise AgentError("invalid", f"requests.{what} {requests[what]} is above limits.{what} {limits[what]}")
+            raise AgentError(
+                ErrorKind.INVALID, f"requests.{what} {requests[what]} is above limits.{what} {limits[what]}"
+            )
     return Agent(
         **vars(where),
         image=images.parse(params["image"]),
@@ -186,12 +190,14 @@ def checked_params(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(options) - set(OF_AN_AGENT))
     if unknown:
         raise AgentError(
-            "invalid", f"{name}: unknown option {', '.join(unknown)}", "The role's README lists the variables."
+            ErrorKind.INVALID, f"{name}: unknown option {', '.join(unknown)}", "The role's README lists the variables."
         )
     result = _VALIDATOR.validate({**options, "name": name})
     if result.error_messages:
         words = result.error_messages[0]
-        raise AgentError("invalid", f"{name}: {words}", "Set the missing ones as agent_<option> in the inventory.")
+        raise AgentError(
+            ErrorKind.INVALID, f"{name}: {words}", "Set the missing ones as agent_<option> in the inventory."
+        )
     return dict(result.validated_parameters)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 
 _DURATION = re.compile(r"\A([1-9][0-9]{0,7})([smhdw])\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -27,7 +27,7 @@ def seconds_of(text: Any, option: str, units: str = "smhdw", *, zero: bool = Fal
     if not match or match[2] not in units:
         examples = ", ".join(example for example in ("30s", "15m", "12h", "90d", "8w") if example[-1] in units)
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"{option}: {str(text)[:60]!r} is no duration" + ("" if zero else " above zero"),
             f"A whole number and its unit, for example {examples}{' (or 0)' if zero else ''}.",
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 
 _REFERENCE = re.compile(
     r"\A(?P<registry>[a-z0-9]+(?:(?:\.|-+)[a-z0-9]+)*(?::[0-9]{1,5})?)/(?P<repository>[a-z0-9]+(?:(?:[./]|_{1,2}|-+)[a-z0-9]+)*)"
@@ -42,7 +42,7 @@ def parse(text: str) -> Image:
     match = _REFERENCE.match(text) if isinstance(text, str) else None
     if not match or (not any(mark in match["registry"] for mark in ".:") and match["registry"] != "localhost"):
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"image: {str(text)[:120]!r} is not a full reference",
             "Write registry.example.com/team/name with :tag or @sha256:… (64 hexadecimal digits) behind it.",
         )
@@ -51,5 +51,7 @@ def parse(text: str) -> Image:
 
 def with_tag(image: Image, tag: str) -> Image:
     if not isinstance(tag, str) or not _TAG.match(tag):
-        raise AgentError("invalid", f"tag: {str(tag)[:80]!r} is not an image tag", "Letters, digits, '_', '.', '-'.")
+        raise AgentError(
+            ErrorKind.INVALID, f"tag: {str(tag)[:80]!r} is not an image tag", "Letters, digits, '_', '.', '-'."
+        )
     return replace(image, tag=tag, digest="")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import check_key
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import seconds_of
 
@@ -45,7 +45,7 @@ class KeyPolicy:
 
 
 def _wrong(key: str, words: str, hint: str = "") -> AgentError:
-    return AgentError("invalid", f"key_policy.{key}: {words}", hint)
+    return AgentError(ErrorKind.INVALID, f"key_policy.{key}: {words}", hint)
 
 
 def _trial(key: str, given: Any) -> Trial:
@@ -117,5 +117,5 @@ def check_value(key: str, value: Any, policy: KeyPolicy) -> str:
     elif value != value.strip():
         wrong = "it begins or ends with white space"
     if wrong:
-        raise AgentError("invalid", f"the new value of {key} is not allowed: {wrong}", hint)
+        raise AgentError(ErrorKind.INVALID, f"the new value of {key} is not allowed: {wrong}", hint)
     return str(value)

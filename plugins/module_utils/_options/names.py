@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 
 _NAME = re.compile(r"\A[a-z]([-a-z0-9]{0,50}[a-z0-9])?\Z")
 
@@ -24,7 +24,7 @@ def check_agent_name(name: Any) -> str:
     if not isinstance(name, str) or not _NAME.match(name):
         shown = repr(name if not isinstance(name, str) or len(name) <= 60 else name[:57] + "...")
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"{shown} is not the name of an agent: small letters, digits and dashes, at most 52, "
             "beginning with a letter",
             "Use a name of the inventory's group 'agents'.",
@@ -35,12 +35,14 @@ def check_agent_name(name: Any) -> str:
 def check_run_id(value: str | None, option: str) -> str:
     if value and not _RUN_ID.match(value):
         raise AgentError(
-            "invalid", f"{option}: {value[:80]!r} is not allowed", "Letters, digits and '_.:-', at most 64."
+            ErrorKind.INVALID, f"{option}: {value[:80]!r} is not allowed", "Letters, digits and '_.:-', at most 64."
         )
     return value or ""
 
 
 def check_namespace(name: Any) -> str:
     if not isinstance(name, str) or not _NAMESPACE.match(name):
-        raise AgentError("invalid", f"{str(name)[:80]!r} is not the name of a namespace", "Set agent_namespace.")
+        raise AgentError(
+            ErrorKind.INVALID, f"{str(name)[:80]!r} is not the name of a namespace", "Set agent_namespace."
+        )
     return name

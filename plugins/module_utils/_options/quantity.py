@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 _DECIMAL: dict[str, Decimal] = {
@@ -26,14 +26,14 @@ def amount(text: str, what: str = "quantity") -> Decimal:
     match = _QUANTITY.match(text) if isinstance(text, str) else None
     if not match or not Decimal(match.group(1)):
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"{what}: {str(text)[:60]!r} is not a quantity above zero",
             "Write for example 10Gi, 512Mi, 500m or 2.",
         )
     suffix = match.group(2) or ""
     value = Decimal(match.group(1)) * (_BINARY.get(suffix) or _DECIMAL[suffix])
     if value > _LARGEST:
-        raise AgentError("invalid", f"{what}: {text[:60]!r} is more than Kubernetes can count")
+        raise AgentError(ErrorKind.INVALID, f"{what}: {text[:60]!r} is more than Kubernetes can count")
     return value
 
 

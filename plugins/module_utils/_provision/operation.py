@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
     METADATA,
     Access,
@@ -28,6 +28,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._journal import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import NAMESPACE, SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder
@@ -106,7 +107,8 @@ class _Access:
             try:
                 self.kube.create(NAMESPACE, body)
             except AgentError as error:
-                if error.details.get("reason") != "AlreadyExists" and error.kind != "unavailable":
+                there = isinstance(error, Conflict) and error.is_there_already
+                if not there and error.kind is not ErrorKind.UNAVAILABLE:
                     raise
             return True
         return False
@@ -168,7 +170,7 @@ class _Access:
         except LockedOut as error:
             # One more would be refused as well: the renewal lifts that, and proves what it makes.
             raise AgentError(
-                "vault",
+                ErrorKind.VAULT,
                 f"{self.agent}: Vault has locked {role} out, since too many logins had failed: whether its SecretID "
                 "works cannot be told",
                 f"ansible-playbook playbooks/rotate_access.yml -e agent={self.agent} lifts that and makes a new one; "

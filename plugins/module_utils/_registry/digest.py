@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import NoAnswer
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import RETRYABLE, Budget, backoff
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import REGISTRY_RETRIES
@@ -39,21 +39,23 @@ def resolve(image: Image, environ: Mapping[str, str], budget: Budget | None = No
         registry.http.close()
     if answer is None or answer.status in RETRYABLE:
         raise AgentError(
-            "image", f"registry {image.registry} did not answer: {problem}", "Nothing was changed; run again."
+            ErrorKind.IMAGE, f"registry {image.registry} did not answer: {problem}", "Nothing was changed; run again."
         )
     if answer.status in (401, 403):
         raise AgentError(
-            "image",
+            ErrorKind.IMAGE,
             f"registry {image.registry} refuses to show {image} (HTTP {answer.status})",
             "Log in with docker login, or set AGENTS_REGISTRY_USERNAME and AGENTS_REGISTRY_PASSWORD.",
         )
     if answer.status == 404:
         raise AgentError(
-            "image", f"{image} does not exist in its registry", "Look at the tag or digest; nothing was changed."
+            ErrorKind.IMAGE,
+            f"{image} does not exist in its registry",
+            "Look at the tag or digest; nothing was changed.",
         )
     digest = answer.headers.get("Docker-Content-Digest", "")
     if answer.status != 200 or not (_DIGEST.match(digest) or image.digest):
         raise AgentError(
-            "image", f"registry {image.registry} answered HTTP {answer.status} without a digest for {image}"
+            ErrorKind.IMAGE, f"registry {image.registry} answered HTTP {answer.status} without a digest for {image}"
         )
     return replace(image, digest=image.digest or digest)

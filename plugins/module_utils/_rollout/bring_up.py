@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import REFUSED, AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -63,7 +63,9 @@ def after_takeover(run: Run, lock: Lock, step: str) -> None:
                 run.writer.raise_fence(found)
             except AgentError as error:
                 # ESO's webhook where ESO is down, or a policy, refuses all writes to its objects: the other run's too.
-                if found["kind"] != EXTERNAL_SECRET.name or error.kind not in ("unavailable", *REFUSED):
+                if found["kind"] != EXTERNAL_SECRET.name or not (
+                    error.is_refusal or error.kind is ErrorKind.UNAVAILABLE
+                ):
                     raise
                 run.warnings.append(f"{run.agent.name}: {error.message}")
 
@@ -93,7 +95,7 @@ def bring_up(run: Run, wanted: Object, live: Live, proof: Proof) -> None:
         try:
             token_probe(run.kube, run.agent.namespace, run.pod, proof.token)
         except AgentError as error:
-            if error.kind != "verify":
+            if error.kind is not ErrorKind.VERIFY:
                 raise
             raise Failed(
                 replace(diagnose(run.agent, run.kube, waited, run.context), cause="verify", words=error.message)

@@ -16,7 +16,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     seed_text,
     supporting,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences, drift
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
@@ -51,14 +51,14 @@ def refuse_what_cannot_be(agent: Agent, live: Live) -> None:
         have, want = claim["spec"]["resources"]["requests"]["storage"], agent.volume_size
         if quantity.amount(want) < quantity.amount(have):
             raise AgentError(
-                "invalid",
+                ErrorKind.INVALID,
                 f"{agent.name}: the volume is {have}, asked {want}; volumes never shrink",
                 f"Set agent_volume_size: {have}. A smaller volume means a new claim and a copy of the state.",
             )
         storage_class = claim["spec"].get("storageClassName")
         if storage_class != agent.volume_class:
             raise AgentError(
-                "invalid",
+                ErrorKind.INVALID,
                 f"{agent.name}: the volume is of class {storage_class}, asked {agent.volume_class}; a "
                 "claim's class cannot change",
                 f"Set agent_volume_class: {storage_class}.",
@@ -77,13 +77,13 @@ def refuse_second_owner(agent: Home, live: Live) -> None:
         owner = next((name for name in annotations if name.startswith(_RELOADER)), "")
         if owner:
             raise AgentError(
-                "conflict",
+                ErrorKind.CONFLICT,
                 f"{agent.name}: Stakater Reloader restarts this Deployment too ({owner})",
                 "Two owners of restarts cannot both be proved: remove its annotations.",
             )
         if found["spec"].get("paused"):
             raise AgentError(
-                "rollout",
+                ErrorKind.ROLLOUT,
                 f"{agent.name}: the Deployment is paused, so no rollout of it ever ends",
                 f"kubectl rollout resume deployment/{agent.name} -n {agent.namespace}",
             )
@@ -95,7 +95,7 @@ def settled_image(agent: Agent, live: Live, asked: str, tag: str) -> images.Imag
     if asked == "current":
         if not live.image:
             raise AgentError(
-                "invalid",
+                ErrorKind.INVALID,
                 f"{agent.name}: image=current, but no pod of it was ever rolled out",
                 "Roll it out with an image first.",
             )

@@ -54,7 +54,7 @@ def _events(kube: Kube, agent: Home, involved: set[str]) -> list[str]:
     try:
         items, _version = kube.list_objects(EVENT, agent.namespace)
     except AgentError as error:
-        return [f"(events could not be read: {error.kind})"]
+        return [f"(events could not be read: {error.kind.value})"]
     of_ours = [item for item in items if (item.get("involvedObject") or {}).get("name") in involved]
     of_ours.sort(
         key=lambda item: item.get("lastTimestamp") or item.get("eventTime") or item["metadata"]["creationTimestamp"]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import GATEWAY_PORT
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget, backoff
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import GATEWAY_REQUEST, GATEWAY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -50,7 +50,7 @@ def _patiently(kube: Kube, namespace: str, pod: str, method: str, path: str, tok
         except NoStream as error:
             if refused_handshake(error) == 403:
                 raise AgentError(
-                    "forbidden",
+                    ErrorKind.FORBIDDEN,
                     f"not allowed: create pods/portforward for {pod}",
                     "See docs/permissions, or set agent_verify: ready.",
                 ) from None
@@ -66,28 +66,30 @@ def _patiently(kube: Kube, namespace: str, pod: str, method: str, path: str, tok
     if not reached:
         # The gateway was never asked: no reason to take its release back.
         raise AgentError(
-            "unavailable",
+            ErrorKind.UNAVAILABLE,
             f"the API server opens no port-forward to {pod}: {problem}",
             "The release was applied but not recorded; run the same command again to go on.",
         )
-    raise AgentError("verify", f"the gateway of {pod} did not answer through a port-forward: {problem}", "")
+    raise AgentError(ErrorKind.VERIFY, f"the gateway of {pod} did not answer through a port-forward: {problem}", "")
 
 
 def token_probe(kube: Kube, namespace: str, pod: str, token: str) -> None:
     """AgentError 'verify' unless the gateway answers 200 to this token and 401 to another."""
     if not token:
         raise AgentError(
-            "verify",
+            ErrorKind.VERIFY,
             "there is no OPENCLAW_GATEWAY_TOKEN to verify the gateway with",
             "Provision one, or set agent_verify: ready.",
         )
     status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", token)
     if status != 200:
-        raise AgentError("verify", f"the gateway of {pod} refuses the token that stands in Vault (HTTP {status})", "")
+        raise AgentError(
+            ErrorKind.VERIFY, f"the gateway of {pod} refuses the token that stands in Vault (HTTP {status})", ""
+        )
     status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", secrets.token_urlsafe(32))
     if status != 401:
         raise AgentError(
-            "verify", f"the gateway of {pod} answers HTTP {status} to a wrong token instead of refusing it", ""
+            ErrorKind.VERIFY, f"the gateway of {pod} answers HTTP {status} to a wrong token instead of refusing it", ""
         )
 
 
@@ -95,9 +97,9 @@ def require_refusal(kube: Kube, namespace: str, pod: str, token: str) -> None:
     """AgentError 'verify' unless the gateway answers 401 to a token that is not its own any more."""
     status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", token)
     if status == 200:
-        raise AgentError("verify", f"the gateway of {pod} still takes the old token", "")
+        raise AgentError(ErrorKind.VERIFY, f"the gateway of {pod} still takes the old token", "")
     if status != 401:
-        raise AgentError("verify", f"the gateway of {pod} answers HTTP {status} to the old token, not 401", "")
+        raise AgentError(ErrorKind.VERIFY, f"the gateway of {pod} answers HTTP {status} to the old token, not 401", "")
 
 
 #: Run in the pod: an HMAC over the nonce with each key's value, so that no value leaves it.
@@ -120,9 +122,9 @@ def keys_not_proved(kube: Kube, namespace: str, pod: str, values: Mapping[str, s
             return sorted(key for key in values if told.get(key) != wanted[key].hexdigest())
     if said is None:
         raise AgentError(
-            "unavailable", f"the API server opens no exec to {pod}", "Run the same command again: it goes on."
+            ErrorKind.UNAVAILABLE, f"the API server opens no exec to {pod}", "Run the same command again: it goes on."
         )
-    raise AgentError("verify", f"pod {pod} cannot tell what its environment is", "")
+    raise AgentError(ErrorKind.VERIFY, f"pod {pod} cannot tell what its environment is", "")
 
 
 def _told(said: str | None) -> dict[str, Any] | None:

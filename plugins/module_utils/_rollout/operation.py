@@ -15,7 +15,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     supporting,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, check_vault, prove
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import (
     require_cluster,
@@ -145,16 +145,22 @@ def _go_back(run: _Rollout, failure: Diagnosis, wanted: Object, live: Live, proo
     again = f"Mend it, then: ansible-playbook rollout.yml -e agent={name}"
     if failure.cause in SOMEBODY_ELSES:
         raise AgentError(
-            "rollout", "\n".join(story), f"Nothing was undone, for somebody else is at work. {again}", details
+            ErrorKind.ROLLOUT, "\n".join(story), f"Nothing was undone, for somebody else is at work. {again}", details
         )
     if release is None:
         raise AgentError(
-            "rollout", "\n".join([*story, "There is no release to go back to: none was proved yet."]), again, details
+            ErrorKind.ROLLOUT,
+            "\n".join([*story, "There is no release to go back to: none was proved yet."]),
+            again,
+            details,
         )
     previous = releases.revived(release, proof.version)
     if previous["spec"] == wanted["spec"]:
         raise AgentError(
-            "rollout", "\n".join([*story, f"This is the last good release itself, {release.shown()}."]), again, details
+            ErrorKind.ROLLOUT,
+            "\n".join([*story, f"This is the last good release itself, {release.shown()}."]),
+            again,
+            details,
         )
     run.step("back", f"going back to release {release.shown()}: {failure.line()[:200]}")
     try:
@@ -164,10 +170,10 @@ def _go_back(run: _Rollout, failure: Diagnosis, wanted: Object, live: Live, proo
         story.append(f"Going back to release {release.shown()} failed too: {second.diagnosis.line()[:200]}")
         state = "runs, but was not verified" if second.diagnosis.cause == "verify" else "is down"
         raise AgentError(
-            "rollout", "\n".join(story), f"{name} {state}. {again}", {**details, "went_back": False}
+            ErrorKind.ROLLOUT, "\n".join(story), f"{name} {state}. {again}", {**details, "went_back": False}
         ) from None
     story.append(f"Release {release.shown()} runs again, verified.")
-    raise AgentError("rollout", "\n".join(story), again, {**details, "went_back": True, "release": release.id})
+    raise AgentError(ErrorKind.ROLLOUT, "\n".join(story), again, {**details, "went_back": True, "release": release.id})
 
 
 def _foretell(run: _Rollout, live: Live, version: int | None, restart_id: str) -> Result:

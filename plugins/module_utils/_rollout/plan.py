@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
@@ -41,13 +41,15 @@ def _checked(params: Params) -> tuple[dict[str, Agent], dict[str, dict[str, Any]
     given = params["agents"]
     if not given:
         raise AgentError(
-            "invalid", "there is no agent in this run", "Look at -e agent, --limit and the inventory's group 'agents'."
+            ErrorKind.INVALID,
+            "there is no agent in this run",
+            "Look at -e agent, --limit and the inventory's group 'agents'.",
         )
     options = {}
     for name, wanted in given.items():
         check_agent_name(name)
         if not isinstance(wanted, Mapping):
-            raise AgentError("invalid", f"{name}: its options are no mapping")
+            raise AgentError(ErrorKind.INVALID, f"{name}: its options are no mapping")
         options[name] = checked_params(name, wanted)
     agents = {}
     for name, checked in options.items():
@@ -61,9 +63,9 @@ def _checked(params: Params) -> tuple[dict[str, Agent], dict[str, dict[str, Any]
                     params["tag"] or "",
                 )
         except AgentError as error:
-            raise AgentError(error.kind, f"{name}: {error.message}", error.hint, error.details) from None
+            raise error.of(name) from None
     if params["image"] and params["tag"]:
-        raise AgentError("invalid", "image and tag are both given", "Give one of them.")
+        raise AgentError(ErrorKind.INVALID, "image and tag are both given", "Give one of them.")
     check_run_id(params["restart_id"], "restart_id")
     return agents, options
 
@@ -74,7 +76,7 @@ def _one(options: Mapping[str, dict[str, Any]], option: str) -> Any:
     if len(values) > 1:
         shown = ", ".join(f"{name}: {value}" for value, name in values.items())
         raise AgentError(
-            "invalid", f"{option} differs between the agents of this run ({shown})", "Run them one by one."
+            ErrorKind.INVALID, f"{option} differs between the agents of this run ({shown})", "Run them one by one."
         )
     return next(iter(values))
 
@@ -140,7 +142,7 @@ def _plan_of(
         version = Entry(vault, agent.vault_mount, agent.vault_path).metadata().current
         if version is None:
             raise AgentError(
-                "secret",
+                ErrorKind.SECRET,
                 f"{agent.name}: Vault has no values at {agent.vault_mount}/{agent.vault_path}",
                 f"Run provision.yml -e agent={agent.name}, or undelete the path's newest version.",
             )

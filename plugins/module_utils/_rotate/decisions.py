@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import (
     PREPARED,
     PROMOTED,
@@ -129,13 +129,13 @@ def check_told(keys: Iterable[str], told: Mapping[str, str]) -> None:
     if too_long:
         longest = _TOLD_KEY - len(ROTATED_AT)
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"{too_long[0].removeprefix(ROTATED_AT)[:60]}… is longer than {longest} letters",
             "Name it shorter.",
         )
     if len(wanted | told.keys()) > _TOLD_KEYS:
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"when so many keys were rotated is more than Vault's custom metadata hold ({_TOLD_KEYS} entries)",
             "Rotate fewer keys of this agent, or remove entries that nobody needs: vault kv metadata get shows them.",
         )
@@ -171,7 +171,7 @@ def is_asked_again(journal: Journal, rotation_id: str, keys: Iterable[str]) -> b
     wanted = sorted(set(keys))
     if wanted and wanted != sorted(journal.keys):
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"rotation_id {rotation_id} was that of {', '.join(journal.keys)} ({journal.phase}), not of "
             f"{', '.join(wanted)}",
             "Give another rotation_id, or none.",
@@ -181,7 +181,7 @@ def is_asked_again(journal: Journal, rotation_id: str, keys: Iterable[str]) -> b
 
 def _open(journal: Journal, words: str) -> AgentError:
     return AgentError(
-        "rotation_open",
+        ErrorKind.ROTATION_OPEN,
         f"{words}: rotation {journal.rotation_id} of {', '.join(journal.keys)} is open ({journal.phase})",
         "Finish it with rotate.yml (no keys given), or take it back: -e abort=true.",
         {"rotation_id": journal.rotation_id, "keys": list(journal.keys), "phase": journal.phase},

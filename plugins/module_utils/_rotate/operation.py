@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_syncing
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
@@ -84,10 +84,12 @@ def _asked(params: Params) -> _Asked:
     value = params["new_value"] or ""
     if value:
         if len(keys) != 1:
-            raise AgentError("invalid", "new_value is for one key", "Give keys=NAME beside it, and only one.")
+            raise AgentError(ErrorKind.INVALID, "new_value is for one key", "Give keys=NAME beside it, and only one.")
         check_value(keys[0], value, policies.get(keys[0], KeyPolicy()))
     if params["abort"] and keys:
-        raise AgentError("invalid", "abort and keys are both given", "abort takes back whatever rotation is open.")
+        raise AgentError(
+            ErrorKind.INVALID, "abort and keys are both given", "abort takes back whatever rotation is open."
+        )
     rotation_id = check_run_id(params["rotation_id"], "rotation_id")
     return _Asked(home(params), policies, keys, value, rotation_id, params["abort"])
 
@@ -107,7 +109,7 @@ def rotate(params: Params, context: Context) -> Result:
         except AgentError as error:
             # What was done so far is told with every failure, not only with those that are a rotation's own.
             error.details = {"steps": it.run.steps, "changes": it.changes, **error.details}
-            if error.kind != "rotation" and (words := it.left_open()):
+            if error.kind is not ErrorKind.ROTATION and (words := it.left_open()):
                 error.hint = f"{error.hint}\n{words}" if error.hint else words
             raise
     finally:
@@ -143,7 +145,7 @@ def _rotate(it: Rotation, asked: _Asked) -> Result:
             after_takeover(run, lock, "S2")
             return _locked(it, asked, lock, journal, keys, place.last)
     except AgentError as error:
-        if error.kind == "locked" and not keys and not asked.abort:
+        if error.kind is ErrorKind.LOCKED and not keys and not asked.abort:
             return _nothing_to_do(it, asked, journal)  # whoever works on the agent is none of this run's business
         raise
 
@@ -232,7 +234,7 @@ def _go(it: Rotation, journal: Journal) -> Journal:
     if journal.closed:
         return journal
     raise AgentError(
-        "conflict",
+        ErrorKind.CONFLICT,
         f"{it.agent}: Vault's {it.live_entry} keeps being changed by somebody else",
         "Look who writes to it (vault kv metadata get); then run again: the rotation goes on.",
     )

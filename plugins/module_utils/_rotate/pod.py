@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, prove
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
@@ -31,7 +31,7 @@ def restart(it: Rotation, proof: Proof, stamp: str) -> None:
     require_ours(live)
     release = releases.last_good(live.releases)
     if release is None:
-        raise AgentError("rollout", f"{it.agent}: its releases have gone", f"rollout.yml -e agent={it.agent}")
+        raise AgentError(ErrorKind.ROLLOUT, f"{it.agent}: its releases have gone", f"rollout.yml -e agent={it.agent}")
     wanted = releases.revived(release, stamp)
     before = len(it.run.writer.changes)
     try:
@@ -48,7 +48,7 @@ def verify_keys(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None
     try:
         _verify(it, journal, base)
     except AgentError as error:
-        if error.kind != "verify":
+        if error.kind is not ErrorKind.VERIFY:
             raise
         raise Failed(Diagnosis("verify", error.message)) from None
 
@@ -65,5 +65,5 @@ def _verify(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:
         run.step("S9", "the gateway refuses the old token")
     if how == "exec":
         if wrong := keys_not_proved(run.kube, namespace, run.pod, journal.new):
-            raise AgentError("verify", f"pod {run.pod} does not have the new value of {', '.join(wrong)}")
+            raise AgentError(ErrorKind.VERIFY, f"pod {run.pod} does not have the new value of {', '.join(wrong)}")
         run.step("S9", f"the pod has the new {', '.join(journal.keys)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import require_vault_permissions
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
@@ -54,7 +54,7 @@ def require_journal(agent: Home, journal: Entry) -> Metadata:
     found = journal.metadata()
     if not found.exists:
         raise AgentError(
-            "vault",
+            ErrorKind.VAULT,
             f"{agent.name}: there is no place for the journal of rotations at {journal}",
             f"Make it once: ansible-playbook playbooks/provision.yml -e agent={agent.name}",
         )
@@ -65,7 +65,7 @@ def require_base_survives(agent: Home, live: Metadata, vault: Vault) -> None:
     kept = kept_versions(live.max_versions, mount_max_versions(vault, agent.vault_mount))
     if kept < _FEWEST_VERSIONS:
         raise AgentError(
-            "vault",
+            ErrorKind.VAULT,
             f"{agent.name}: Vault keeps {kept} versions of {agent.vault_mount}/{agent.vault_path}; the one to go back "
             "to would be destroyed",
             f"vault kv metadata put -mount={agent.vault_mount} -max-versions={DEFAULT_MAX_VERSIONS} {agent.vault_path}",
@@ -77,16 +77,16 @@ def require_settled(agent: Home, live: Live) -> None:
     release = releases.last_good(live.releases)
     again = f"ansible-playbook rollout.yml -e agent={agent.name}"
     if live.deployment is None or release is None:
-        raise AgentError("rollout", f"{agent.name} was never rolled out", f"First: {again}")
+        raise AgentError(ErrorKind.ROLLOUT, f"{agent.name} was never rolled out", f"First: {again}")
     stamp = live.template_annotation(names.SECRET_VERSION)
     if differences(releases.revived(release, stamp), live.deployment):
         raise AgentError(
-            "rollout",
+            ErrorKind.ROLLOUT,
             f"{agent.name}: what runs is not the release {release.shown()} that was proved",
             f"First: {again}",
         )
     if not is_available(live.deployment):
-        raise AgentError("rollout", f"{agent.name}: no pod of it is available", f"First: {again}")
+        raise AgentError(ErrorKind.ROLLOUT, f"{agent.name}: no pod of it is available", f"First: {again}")
 
 
 def gone(agent: Home, keys: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
@@ -19,7 +19,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import KeyPolicy
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Run
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import Standing, standing
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
 
 
@@ -78,10 +78,8 @@ class Rotation:
         self.run.writer.may_write()
         try:
             return self.live_entry.patch(changes, expected_version=expected_version)
-        except AgentError as error:
-            if error.details.get("cas"):
-                return None
-            raise
+        except CasConflict:
+            return None
 
     def sweep(self, closed: Journal) -> None:
         self.run.writer.may_write()
@@ -107,4 +105,4 @@ class Rotation:
 def failed(it: Rotation, lines: list[str], hint: str = "") -> AgentError:
     again = hint or f"Mend it, then rotate again: ansible-playbook playbooks/rotate.yml -e agent={it.agent}"
     first, *rest = [line for line in lines if line]
-    return AgentError("rotation", "\n".join([f"{it.agent}: {first}", *rest]), again, dict(it.evidence))
+    return AgentError(ErrorKind.ROTATION, "\n".join([f"{it.agent}: {first}", *rest]), again, dict(it.evidence))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import REFUSED, AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import KeyPolicy
@@ -74,7 +74,7 @@ def prove_new(it: Rotation, journal: Journal) -> Journal:
     try:
         proof = prove_secret(it)
     except AgentError as error:
-        if error.kind != "secret":
+        if error.kind is not ErrorKind.SECRET:
             raise
         if it.standing(journal)[0] is not Standing.NEW:
             return journal
@@ -94,7 +94,7 @@ def prove_new(it: Rotation, journal: Journal) -> Journal:
             raise failed(it, failure.diagnosis.lines(), hint) from None
         return turn_back(it, journal, "\n".join(failure.diagnosis.lines()))
     except AgentError as error:
-        if error.kind not in REFUSED:
+        if not error.is_refusal:
             raise
         return turn_back(it, journal, error.text().removeprefix(f"{it.agent}: "))
     if it.standing(journal)[0] is not Standing.NEW:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
@@ -23,6 +23,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_pol
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import due_keys
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.state import Rotation
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict
 
 #: How often somebody else may write to the inbox while it is emptied.
 _TURNS = 12
@@ -49,12 +50,14 @@ def find_values(it: Rotation, keys: Sequence[str], new_value: str) -> Prepared:
     """The new values, made or brought, and looked at. Nothing is written."""
     live = it.live_entry.read()
     if live is None:
-        raise AgentError("secret", f"{it.agent}: Vault's {it.live_entry} has gone", "Run the same command again.")
+        raise AgentError(
+            ErrorKind.SECRET, f"{it.agent}: Vault's {it.live_entry} has gone", "Run the same command again."
+        )
     values, base_version = live
     brought, inbox_version = it.inbox_entry.read() or ({}, 0)
     if new_value and (twice := sorted(set(keys) & brought.keys())):
         raise AgentError(
-            "invalid",
+            ErrorKind.INVALID,
             f"{it.agent}: a new value of {twice[0]} is given, and another one lies in {it.inbox_entry}",
             f"Rotate to that one, without new_value; or take it out: vault kv metadata delete "
             f"-mount={it.inbox_entry.mount} {it.inbox_entry.path}",
@@ -64,7 +67,7 @@ def find_values(it: Rotation, keys: Sequence[str], new_value: str) -> Prepared:
         check_value(key, value, it.policies.get(key, KeyPolicy()))
         if value == values.get(key):
             raise AgentError(
-                "invalid",
+                ErrorKind.INVALID,
                 f"{it.agent}: the new value of {key} is the one that stands there already",
                 f"Bring another one: {_bring(it, key, brought)}",
             )
@@ -103,7 +106,7 @@ def _new_value(it: Rotation, key: str, brought: Mapping[str, str]) -> str:
     if policy.generated:
         return generate(policy)
     raise AgentError(
-        "invalid",
+        ErrorKind.INVALID,
         f"{it.agent}: {key} is brought by a person, and the inbox has none",
         f"From standard input: {_bring(it, key, brought)}; then run again. A key that is generated has "
         "agent_key_policy: {KEY: {generated: 32}}.",
@@ -142,9 +145,8 @@ def empty_inbox(it: Rotation, journal: Journal) -> Journal:
         try:
             it.inbox_entry.patch(dict.fromkeys(adopted), expected_version=version)
             break
-        except AgentError as error:
-            if not error.details.get("cas"):
-                raise
+        except CasConflict:
+            continue
     it.run.writer.may_write()
     it.inbox_entry.destroy(one for one in it.inbox_entry.metadata().remaining if one <= done)
     return journal

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NoReturn
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.scrub import Scrubber
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
@@ -68,7 +68,7 @@ def prove_old(it: Rotation, journal: Journal) -> Journal:
         kept = stamp == journal.stamp and it.containers() == journal.containers != ""
         restart(it, proof, journal.stamp if kept else proof.version)
     except (AgentError, Failed) as error:
-        if isinstance(error, AgentError) and error.kind != "secret":
+        if isinstance(error, AgentError) and error.kind is not ErrorKind.SECRET:
             raise
         words = error.diagnosis.line() if isinstance(error, Failed) else error.message.removeprefix(f"{it.agent}: ")
         raise failed(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
     METADATA,
     Access,
@@ -45,7 +45,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.d
     vault_needs,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Refused, Vault
 
 
 class _Renewal:
@@ -81,7 +81,7 @@ class _Renewal:
     def _require(self, name: str, live: Object | None) -> Object:
         again = f"ansible-playbook playbooks/provision.yml -e agent={self.agent.name}"
         if live is None:
-            raise AgentError("not_found", f"Secret {name} is not there", f"Make it: {again}")
+            raise AgentError(ErrorKind.NOT_FOUND, f"Secret {name} is not there", f"Make it: {again}")
         if not names.is_ours(live):
             raise stranger(SECRET.name, name)
         return live
@@ -124,11 +124,11 @@ class _Renewal:
         self.writer.may_write()
         try:
             self.vault.lift_lockout(self.mount, self.role_id)
-        except AgentError as error:
-            if error.details.get("status_code") != 403:
+        except Refused as error:
+            if error.status != 403:
                 raise
             raise AgentError(
-                "vault",
+                ErrorKind.VAULT,
                 f"{self.agent.name}: Vault has locked {self.role} out, since too many logins had failed, and this "
                 "token may not lift that (update on sys/locked-users/auth_approle_*)",
                 "No SecretID was destroyed. Have the policy mended (docs/permissions/operator.hcl), or wait: Vault "
@@ -147,7 +147,7 @@ class _Renewal:
             works = self.logs_in()
         if not works:
             raise AgentError(
-                "vault",
+                ErrorKind.VAULT,
                 f"{self.agent.name}: the new SecretID of {self.role} does not log in",
                 "No SecretID was destroyed. Run the same command again: it makes another one.",
             )

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -70,7 +70,7 @@ def _listed(kube: Kube, kind: Any, namespace: str) -> list[Object]:
     try:
         return kube.list_objects(kind, namespace, labels=names.SELECTOR)[0]
     except AgentError as error:
-        if error.kind == "not_found":
+        if error.kind is ErrorKind.NOT_FOUND:
             return []
         raise
 

@@ -16,7 +16,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SECRET_ID_ENDS_SOON
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
     SecretId,
@@ -32,7 +32,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent i
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import PLACE
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import in_words
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Refused, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
 
 Values = dict[str, str]
@@ -67,10 +67,10 @@ def place_of(name: str, namespace: str, options: Any) -> Place:
     """options: what the inventory says otherwise than by default; None counts as not said."""
     try:
         if not isinstance(options, Mapping):
-            raise AgentError("invalid", "its place is no mapping")
+            raise AgentError(ErrorKind.INVALID, "its place is no mapping")
         checked = _VALIDATOR.validate({option: value for option, value in options.items() if value is not None})
         if checked.error_messages:
-            raise AgentError("invalid", checked.error_messages[0])
+            raise AgentError(ErrorKind.INVALID, checked.error_messages[0])
         given = checked.validated_parameters
         return Place(
             **vars(home({**given, "name": name, "namespace": namespace})),
@@ -78,7 +78,7 @@ def place_of(name: str, namespace: str, options: Any) -> Place:
             approle_role_id=given["approle_role_id"] or "",
         )
     except AgentError as error:
-        raise AgentError(error.kind, f"places: {name}: {error.message}", error.hint, error.details) from None
+        raise error.of(f"places: {name}") from None
 
 
 def ask_vault(kube: Kube, params: Object, context: Context) -> Servers:
@@ -128,11 +128,11 @@ class Noting:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        if not isinstance(error, AgentError) or error.kind in ("unavailable", "unauthorized"):
+        if not isinstance(error, AgentError) or error.kind in (ErrorKind.UNAVAILABLE, ErrorKind.UNAUTHORIZED):
             return False
-        if error.kind == "vault" and "status_code" not in error.details:
+        if error.kind is ErrorKind.VAULT and not isinstance(error, Refused):
             return False
-        forbidden = error.kind == "forbidden"
+        forbidden = error.kind is ErrorKind.FORBIDDEN
         self._notes.append("this identity may not get its Secrets" if forbidden else error.message.splitlines()[0])
         return True
 
@@ -208,7 +208,9 @@ def _rotation(place: Place, at: Servers, notes: list[str]) -> Object:
     try:
         age = max(0, int(at.now - journal.started_at))
     except TypeError:
-        raise AgentError("invalid", f"the journal at {where} was edited by hand: started_at is no number") from None
+        raise AgentError(
+            ErrorKind.INVALID, f"the journal at {where} was edited by hand: started_at is no number"
+        ) from None
     keys = [str(key) for key in journal.keys]
     notes.append(
         f"rotation {journal.rotation_id} of {', '.join(keys)} is open for {in_words(age)} ({journal.phase}): "

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import Http, NoAnswer, parsed
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import RETRYABLE, Budget, backoff
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import VAULT_REQUEST, VAULT_RETRIES
@@ -27,7 +27,19 @@ def setting(params: Params, context: Context, name: str) -> str:
     return str(params.get(name) or context.environ.get(name.upper()) or "")
 
 
-class LockedOut(AgentError):
+class Refused(AgentError):
+    """Vault has answered, and not with what it was asked for."""
+
+    def __init__(self, message: str, hint: str, status: int) -> None:
+        super().__init__(ErrorKind.VAULT, message, hint, {"status_code": status})
+        self.status = status
+
+
+class CasConflict(Refused):
+    """Another version came first: to be read again, and compared."""
+
+
+class LockedOut(Refused):
     """Vault refuses every login by this RoleID for a while, whatever the SecretID: too many had failed in a row. An
     ESO that tries on with a SecretID that has ended is enough for that."""
 
@@ -39,7 +51,7 @@ class Vault:
         self.address = setting(params, context, "vault_addr")
         if not self.address:
             raise AgentError(
-                "invalid", "no address of Vault is known", "Set VAULT_ADDR (in AWX: the Vault credential)."
+                ErrorKind.INVALID, "no address of Vault is known", "Set VAULT_ADDR (in AWX: the Vault credential)."
             )
         self._context = context
         self._token = setting(params, context, "vault_token")
@@ -59,19 +71,19 @@ class Vault:
             state = self._health()
         except NoAnswer as error:
             raise AgentError(
-                "vault",
+                ErrorKind.VAULT,
                 f"Vault at {self.address} cannot be reached ({error})",
                 "Look at VAULT_ADDR and at Vault itself; nothing was changed.",
             ) from None
         if state.get("sealed"):
             raise AgentError(
-                "vault",
+                ErrorKind.VAULT,
                 f"Vault at {self.address} is sealed",
                 "Unseal it (vault operator unseal), then run again; nothing was changed.",
             )
         if not state.get("initialized"):
             raise AgentError(
-                "vault", f"what answers at {self.address} is no Vault that is ready", "Look at VAULT_ADDR."
+                ErrorKind.VAULT, f"what answers at {self.address} is no Vault that is ready", "Look at VAULT_ADDR."
             )
 
     def _health(self) -> dict[str, Any]:
@@ -92,10 +104,12 @@ class Vault:
     def _login(self) -> None:
         role_id, secret_id = self._role
         if not (role_id and secret_id):
-            raise AgentError("vault", f"no credential for Vault at {self.address}", _LOGIN_HINT)
+            raise AgentError(ErrorKind.VAULT, f"no credential for Vault at {self.address}", _LOGIN_HINT)
         token = self._token_of("approle", role_id, secret_id)
         if token is None:
-            raise AgentError("vault", f"Vault at {self.address} refuses the AppRole login", "Renew VAULT_SECRET_ID.")
+            raise AgentError(
+                ErrorKind.VAULT, f"Vault at {self.address} refuses the AppRole login", "Renew VAULT_SECRET_ID."
+            )
         self._shown = token
 
     def request(
@@ -123,7 +137,7 @@ class Vault:
                 return {}
             if code == 503 and self._is_sealed():
                 raise AgentError(
-                    "vault",
+                    ErrorKind.VAULT,
                     f"Vault at {self.address} was sealed meanwhile",
                     "Unseal it and run the same command again.",
                 )
@@ -136,7 +150,7 @@ class Vault:
                 raise _refusal(method, path, code, body)
             problem = f"HTTP {code}"
         raise AgentError(
-            "vault",
+            ErrorKind.VAULT,
             f"Vault at {self.address} did not answer {method} {path}: {problem} ({budget.retries} retries)",
             "Run the same command again to go on.",
         )
@@ -198,8 +212,8 @@ class Vault:
         path = f"auth/{mount}/role/{name}/secret-id{what}/lookup"
         try:
             return self.request("POST", path, given, missing_ok=True).get("data")
-        except AgentError as error:
-            if error.details.get("status_code") == 400:  # one that is half gone
+        except Refused as error:
+            if error.status == 400:  # one that is half gone
                 return None
             raise
 
@@ -213,9 +227,9 @@ class Vault:
             try:
                 self.request("POST", path, {"secret_id_accessor": accessor}, retry=False)
                 return
+            except Refused:
+                raise
             except AgentError as error:
-                if "status_code" in error.details:
-                    raise
                 problem = error
         raise problem
 
@@ -249,16 +263,14 @@ class Vault:
         given = {"role_id": role_id, "secret_id": secret_id}
         try:
             answer = self.request("POST", f"auth/{mount}/login", given)
-        except AgentError as error:
-            code = error.details.get("status_code")
-            if code == 400:
+        except Refused as error:
+            if error.status == 400:
                 return None
-            if code == 403:
+            if error.status == 403:
                 raise LockedOut(
-                    "vault",
                     f"Vault at {self.address} has locked an AppRole out at auth/{mount}: too many logins had failed",
                     "It lets it in again 15 minutes after the last failed login, where nobody set another time.",
-                    error.details,
+                    error.status,
                 ) from None
             raise
         token = str((answer.get("auth") or {}).get("client_token") or "")
@@ -266,7 +278,7 @@ class Vault:
         return token
 
 
-def _refusal(method: str, path: str, code: int, body: dict[str, Any]) -> AgentError:
+def _refusal(method: str, path: str, code: int, body: dict[str, Any]) -> Refused:
     words = "; ".join(body.get("errors") or []).strip().replace("\n", " ")[:200]
     capability = {
         "GET": "read",
@@ -277,22 +289,16 @@ def _refusal(method: str, path: str, code: int, body: dict[str, Any]) -> AgentEr
         "DELETE": "delete",
     }.get(method, method.lower())
     if code == 403:
-        return AgentError(
-            "vault",
+        return Refused(
             f"Vault does not allow '{capability}' on {path} ({words or 'permission denied'})",
             "See docs/permissions for the policy, or renew the token.",
-            {"status_code": code},
+            code,
         )
     if code == 404:
-        return AgentError(
-            "vault",
+        return Refused(
             f"Vault has nothing at {path}",
             "Was the agent provisioned? Look at its path and mount.",
-            {"status_code": code},
+            code,
         )
-    return AgentError(
-        "vault",
-        f"Vault refused {method} {path}: HTTP {code} {words}",
-        "",
-        {"status_code": code, "cas": "check-and-set" in words},
-    )
+    kind = CasConflict if "check-and-set" in words else Refused
+    return kind(f"Vault refused {method} {path}: HTTP {code} {words}", "", code)

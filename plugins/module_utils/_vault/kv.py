@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Refused, Vault
 
 #: What Vault keeps where neither the path nor the mount says otherwise.
 DEFAULT_MAX_VERSIONS = 10
@@ -43,7 +43,7 @@ def require_kv2(vault: Vault, mount: str) -> None:
     data = vault.request("GET", f"sys/internal/ui/mounts/{mount}").get("data") or {}
     if data.get("type") != "kv" or (data.get("options") or {}).get("version") != "2":
         raise AgentError(
-            "vault",
+            ErrorKind.VAULT,
             f"mount {mount} is not a KV engine of version 2",
             "vault secrets enable -version=2 -path=kv kv, or set agent_vault_mount.",
         )
@@ -105,7 +105,7 @@ class Entry:
         return values, found[1]
 
     def write(self, document: Mapping[str, Any], *, expected_version: int) -> int:
-        """A whole new version; its number. AgentError with details.cas where another version came first."""
+        """A whole new version; its number. CasConflict where another version came first."""
         return self._kept("POST", document, expected_version)
 
     def patch(self, changes: Mapping[str, str | None], *, expected_version: int) -> int:
@@ -116,9 +116,10 @@ class Entry:
         body = {"data": dict(data), "options": {"cas": expected_version}}
         try:
             return int(self.vault.request(method, f"{self.mount}/data/{self.path}", body)["data"]["version"])
-        except AgentError as error:
-            # A version that was deleted meanwhile cannot be patched: to be looked at again, like one that came first.
-            error.details["cas"] = error.details.get("cas") or error.details.get("status_code") == 404
+        except Refused as error:
+            if error.status == 404:
+                # A version that was deleted meanwhile cannot be patched: to be looked at again, as after one that came.
+                raise CasConflict(error.message, error.hint, error.status) from error
             raise
 
     def tell(self, custom: Mapping[str, str]) -> None:

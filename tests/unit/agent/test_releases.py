@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment, sealed
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import Release
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from tests.unit.builders import DIGEST, IMAGE, OTHER_DIGEST, REPOSITORY, agent
 
 
@@ -73,7 +73,7 @@ def test_without_a_record_there_is_no_release(found: Any) -> None:
 def test_a_record_edited_by_hand_is_told_and_not_guessed_at(text: str) -> None:
     with pytest.raises(AgentError, match="roberval-releases was edited by hand") as caught:
         releases.read({"metadata": {"name": "roberval-releases"}, "data": {"releases.json": text}})
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
 
 
 def test_the_newest_is_the_last_good_one() -> None:
@@ -103,7 +103,7 @@ def test_a_release_is_found_by_its_id() -> None:
 def test_an_unknown_release_is_refused_with_those_that_are(asked: str) -> None:
     with pytest.raises(AgentError) as caught:
         releases.find(config_map(kept(2)), asked)
-    assert (caught.value.kind, caught.value.hint) == ("not_found", "Recorded: r2, r1")
+    assert (caught.value.kind.value, caught.value.hint) == ("not_found", "Recorded: r2, r1")
 
 
 def test_a_release_comes_back_with_the_secret_that_its_new_pod_will_really_have() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.host import perform, private_folder
 
 SECRET = "hunter2-and-more"  # not a credential: what must not appear
@@ -82,7 +82,7 @@ def test_a_value_that_was_read_in_the_operation_is_masked_in_its_error(folder: l
         folder.append(context.private_folder)
         context.secrets.add(SECRET)
         raise AgentError(
-            "verify", f"the gateway said {SECRET}", f"try {SECRET}", {"log": [SECRET], SECRET: {"a": SECRET}}
+            ErrorKind.VERIFY, f"the gateway said {SECRET}", f"try {SECRET}", {"log": [SECRET], SECRET: {"a": SECRET}}
         )
 
     result = performed(operation)
@@ -142,14 +142,14 @@ def test_without_a_display_progress_goes_nowhere() -> None:
 
 def test_a_failure_says_whether_something_was_changed_on_the_way() -> None:
     def operation(_params: Params, _context: Context) -> Result:
-        raise AgentError("rollout", "no", "", {"changes": [{"kind": "Deployment"}]})
+        raise AgentError(ErrorKind.ROLLOUT, "no", "", {"changes": [{"kind": "Deployment"}]})
 
     assert performed(operation)["changed"] is True
 
 
 def test_a_failure_before_the_first_write_changed_nothing() -> None:
     def operation(_params: Params, _context: Context) -> Result:
-        raise AgentError("invalid", "no", "do this")
+        raise AgentError(ErrorKind.INVALID, "no", "do this")
 
     result = performed(operation)
     assert (result["failed"], result["changed"], result["msg"]) == (True, False, "no\ndo this")

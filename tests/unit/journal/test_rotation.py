@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import (
     ABORTED,
     CLOSED,
@@ -29,6 +29,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotatio
     sweep,
     write,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Metadata
 
 JOURNAL = Journal(
@@ -79,7 +80,7 @@ class Kept:
             faster()
         for _sent in range(2 if self.lost else 1):
             if expected_version != max(self.versions, default=0):
-                raise AgentError("vault", "check-and-set", "", {"cas": True})
+                raise CasConflict("check-and-set", "", 400)
             version = self.put(document)
         return version
 
@@ -137,7 +138,7 @@ def test_of_two_runs_that_write_the_second_finds_out() -> None:
     where.before_write = lambda: write(where, replace(mine, holder="bob@ops2 #77aa", fence=3))
     with pytest.raises(AgentError, match="another run has taken over the rotation r-1") as caught:
         write(where, replace(mine, phase=PROMOTED))
-    assert caught.value.kind == "lock_lost"
+    assert caught.value.kind is ErrorKind.LOCK_LOST
     assert read(where) == replace(mine, holder="bob@ops2 #77aa", fence=3, version=2)
 
 
@@ -217,7 +218,7 @@ def test_one_that_was_edited_by_hand_is_for_a_person_to_look_at(changes: dict[st
     where = edited(**changes)
     with pytest.raises(AgentError, match="kv/agents-rotation/roberval was edited by hand") as caught:
         read(where)
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
     assert caught.value.hint
     assert "g-" not in str(vars(caught.value))
 

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core import retry
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CONFIG_MAP, DEPLOYMENT
 from tests.unit.listening import Answer, Server
@@ -85,7 +85,7 @@ def test_what_a_policy_refuses_or_was_never_allowed_is_refused_at_once(
     server.turns = [(403, {}, body)]
     with pytest.raises(AgentError) as caught:
         kube.request("GET", "/version")
-    assert caught.value.kind == "forbidden"
+    assert caught.value.kind is ErrorKind.FORBIDDEN
     assert len(server.asked) == 1
 
 
@@ -137,7 +137,7 @@ def test_a_create_is_never_sent_twice(server: Scripted) -> None:
     server.turns = [(0, {}, b"")]
     with pytest.raises(AgentError, match="did not answer POST") as caught:
         client(server).create(CONFIG_MAP, {"metadata": {"name": "x", "namespace": "bots"}})
-    assert caught.value.kind == "unavailable"
+    assert caught.value.kind is ErrorKind.UNAVAILABLE
     assert len(server.asked) == 1
 
 
@@ -150,7 +150,7 @@ def test_a_refusal_is_ours_at_once(server: Scripted, status: int, body: Any, kin
     server.turns = [(status, {"Location": "/elsewhere"}, body)]
     with pytest.raises(AgentError) as caught:
         client(server).request("GET", "/apis/apps/v1/namespaces/bots/deployments/x")
-    assert (caught.value.kind, caught.value.details["status_code"]) == (kind, status)
+    assert (caught.value.kind.value, caught.value.details["status_code"]) == (kind, status)
     assert len(server.asked) == 1
 
 

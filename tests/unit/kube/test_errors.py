@@ -83,7 +83,7 @@ def test_a_status_is_read_from_text_and_bytes(body: Any) -> None:
 )
 def test_each_refusal_has_its_kind_and_keeps_the_servers_words(code: int, message: str, kind: str) -> None:
     error = refusal("PATCH", f"{PATH}?fieldManager=x", code, status(message))
-    assert error.kind == kind
+    assert error.kind.value == kind
     assert error.details["status_code"] == code
     assert error.details["request"] == f"PATCH {PATH}"
     if code not in (401, 404):

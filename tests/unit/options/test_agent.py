@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import (
     checked_params,
     from_params,
@@ -23,7 +23,7 @@ NEEDED = {"image": IMAGE, "vault_server": "https://vault.example.com:8200"}
 def refused(**options: Any) -> AgentError:
     with pytest.raises(AgentError) as caught:
         agent(**options)
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
     assert len(caught.value.message) < 300
     return caught.value
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import (
     OF_GO,
     as_go_writes,
@@ -57,7 +57,7 @@ def test_a_time_is_spelled_as_eso_rewrites_it(text: str, kept: str) -> None:
 def test_a_time_that_is_none_or_zero_is_refused(text: Any) -> None:
     with pytest.raises(AgentError, match="secret_refresh") as caught:
         seconds_of(text, "secret_refresh", OF_GO)
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image, parse, with_tag
 from tests.unit.builders import DIGEST, IMAGE, REPOSITORY
 
@@ -81,7 +81,7 @@ def test_a_full_reference_is_taken_apart_and_put_together_again(text: str, image
 def test_what_is_not_a_full_reference_is_refused(text: Any) -> None:
     with pytest.raises(AgentError) as caught:
         parse(text)
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
     assert len(caught.value.message) < 200
 
 
@@ -99,4 +99,4 @@ def test_a_new_tag_leaves_the_old_digest_behind() -> None:
 def test_a_bad_tag_is_refused(tag: Any) -> None:
     with pytest.raises(AgentError, match=r"\Atag: ") as caught:
         with_tag(parse(IMAGE), tag)
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID

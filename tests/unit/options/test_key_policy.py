@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import (
     LARGEST_VALUE,
     KeyPolicy,
@@ -92,7 +92,7 @@ def test_a_policy_is_read_whole() -> None:
 def test_a_policy_that_cannot_be_is_named(policy: Any, word: str) -> None:
     with pytest.raises(AgentError, match=word) as caught:
         of_options({"KEY": policy})
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
     assert "key_policy.KEY" in caught.value.message
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import names
 
 GOOD = ["clovis", "roberval", "clementina", "a", "a1", "a-b", "a--b", "x" * 52]
@@ -72,7 +72,7 @@ def test_a_plain_name_is_taken_as_it_is(name: str) -> None:
 def test_every_other_name_is_refused_as_invalid(name: Any) -> None:
     with pytest.raises(AgentError) as caught:
         names.check_agent_name(name)
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
     assert caught.value.hint
 
 

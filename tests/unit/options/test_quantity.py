@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.quantity import amount, canonical
 
 BAD: list[Any] = [
@@ -64,7 +64,7 @@ BAD: list[Any] = [
 def test_what_kubernetes_would_guess_at_is_refused(judge: Any, text: Any) -> None:
     with pytest.raises(AgentError) as caught:
         judge(text, "volume_size")
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
     assert caught.value.message.startswith("volume_size: ")
     assert len(caught.value.message) < 200
 

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
     AgentPlan,
@@ -281,7 +281,7 @@ def test_volumes_never_shrink(live_size: str, asked: str, refused: bool) -> None
         return refuse_what_cannot_be(agent(volume_size=asked), live)
     with pytest.raises(AgentError, match=f"is {live_size}, asked .*; volumes never shrink") as caught:
         refuse_what_cannot_be(agent(volume_size=asked), live)
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
     return None
 
 
@@ -303,7 +303,7 @@ def test_a_second_owner_of_restarts_is_a_stop(place: Any, annotation: str) -> No
     )
     with pytest.raises(AgentError, match="Reloader") as caught:
         refuse_what_cannot_be(agent(), live)
-    assert caught.value.kind == "conflict"
+    assert caught.value.kind is ErrorKind.CONFLICT
 
 
 def test_a_paused_deployment_is_a_stop_that_says_how_to_go_on() -> None:

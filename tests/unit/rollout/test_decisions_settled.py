@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
@@ -52,7 +52,7 @@ def test_current_of_an_agent_that_never_ran_is_refused() -> None:
 def test_a_bad_image_or_tag_of_the_command_line_is_refused(asked: str, tag: str) -> None:
     with pytest.raises(AgentError) as caught:
         settled_image(agent(), Live("roberval"), asked, tag)
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
 
 
 # Which stamps

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis, diagnose
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import FAILED, Exit, Observed, Verdict
@@ -32,7 +32,7 @@ class _Cluster:
 
     def list_objects(self, _kind: Any, _namespace: str) -> Any:
         if self._refuses:
-            raise AgentError("forbidden", "not allowed")
+            raise AgentError(ErrorKind.FORBIDDEN, "not allowed")
         items = []
         for number, line in enumerate(self._events):
             about, reason, message = line.split(": ", 2)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import gateway
 
@@ -72,7 +72,7 @@ def test_a_hash_that_is_no_hash_is_wrong() -> None:
 def test_a_pod_that_cannot_tell_is_another_thing_than_one_that_cannot_be_asked() -> None:
     with pytest.raises(AgentError, match="cannot tell") as caught:
         ask("sh: node: not found")
-    assert caught.value.kind == "verify"
+    assert caught.value.kind is ErrorKind.VERIFY
     with pytest.raises(AgentError, match="opens no exec") as caught:
         ask(None)
-    assert caught.value.kind == "unavailable"
+    assert caught.value.kind is ErrorKind.UNAVAILABLE

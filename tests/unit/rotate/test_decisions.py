@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import (
     FINISHED,
     PREPARED,
@@ -147,7 +147,7 @@ def test_a_job_that_is_tried_again_is_known_by_its_rotations_name(keys: list[str
 def test_a_name_that_was_another_rotations_is_refused() -> None:
     with pytest.raises(AgentError, match="rotation_id r-1 was that of GATEWAY, LINEAR") as caught:
         is_asked_again(CLOSED_JOURNAL, "r-1", ["LINEAR"])
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
     assert not is_asked_again(CLOSED_JOURNAL, "r-2", ["LINEAR"])
 
 
@@ -179,7 +179,7 @@ def test_a_rotation_of_which_vault_could_not_keep_the_time_is_refused(
         return
     with pytest.raises(AgentError, match=words) as caught:
         check_told(keys, told)
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
 
 
 def test_due_is_what_is_older_than_its_greatest_age_or_of_unknown_age() -> None:
@@ -202,7 +202,7 @@ def test_an_open_rotation_is_gone_on_with(keys: list[str]) -> None:
 def test_a_second_one_is_never_begun_beside_it(keys: list[str]) -> None:
     with pytest.raises(AgentError, match="rotation r-1 of GATEWAY, LINEAR is open") as caught:
         require_same(replace(JOURNAL, phase=PROMOTED), keys)
-    assert caught.value.kind == "rotation_open"
+    assert caught.value.kind is ErrorKind.ROTATION_OPEN
     assert "-e abort=true" in caught.value.hint
     assert "g-new" not in str(vars(caught.value))
 
@@ -212,7 +212,7 @@ def test_a_new_value_that_is_given_again_is_the_one_it_was_begun_with() -> None:
     require_same(begun, ["LINEAR"], "l-new")
     with pytest.raises(AgentError, match="this new value of LINEAR cannot be rotated to") as caught:
         require_same(begun, ["LINEAR"], "l-other")
-    assert caught.value.kind == "rotation_open"
+    assert caught.value.kind is ErrorKind.ROTATION_OPEN
     assert "l-new" not in str(vars(caught.value))
     assert "l-other" not in str(vars(caught.value))
 
@@ -249,7 +249,7 @@ def test_a_list_of_keys_is_taken_as_people_write_it() -> None:
 def test_what_cannot_be_asked_for_is_refused_before_any_request(options: dict[str, Any], words: str) -> None:
     with pytest.raises(AgentError, match=re.escape(words)) as caught:
         rotate(params(**options), Context({}, "/nowhere"))
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
     assert "given-value" not in str(vars(caught.value))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_refreshing, require_syncing
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
@@ -180,7 +180,7 @@ def test_a_secret_that_is_synced_is_fine() -> None:
 def test_a_secret_that_is_never_refreshed_would_be_waited_for_in_vain(spec: Object, words: str) -> None:
     with pytest.raises(AgentError, match=words) as caught:
         require_refreshing(HOME, cluster(STORE, synced("ExternalSecret", "roberval-env-secret", spec)))
-    assert caught.value.kind == "secret"
+    assert caught.value.kind is ErrorKind.SECRET
     assert "Nothing was changed" in caught.value.hint
 
 
@@ -257,7 +257,7 @@ def _coming(objects: Object) -> None:
 def test_an_agent_that_does_not_is_rolled_out_first(change: Any, words: str) -> None:
     with pytest.raises(AgentError, match=words) as caught:
         require_settled(HOME, changed(live_of(AGENT, STAMPS), change))
-    assert caught.value.kind == "rollout"
+    assert caught.value.kind is ErrorKind.ROLLOUT
     assert "ansible-playbook rollout.yml -e agent=roberval" in caught.value.hint
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import SecretId
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.secrets import (
     Noting,
@@ -22,6 +22,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._status.secrets 
     unknown,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.table import table
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Refused
 from ansible_collections.digitalsys.agents.plugins.modules import agent_info
 from tests.unit.status.test_operation import shown
 
@@ -203,7 +204,7 @@ def test_a_place_is_where_the_inventory_says() -> None:
 def test_a_place_that_cannot_be_is_refused_by_the_agents_name(given: Any, word: str) -> None:
     with pytest.raises(AgentError, match=f"^places: roberval: .*{word}") as caught:
         place_of("roberval", "bots", given)
-    assert caught.value.kind == "invalid"
+    assert caught.value.kind is ErrorKind.INVALID
 
 
 def refuse(error: AgentError) -> None:
@@ -214,11 +215,11 @@ def refuse(error: AgentError) -> None:
     ("error", "note"),
     [
         (
-            AgentError("vault", "Vault does not allow 'read' on kv/data/x", details={"status_code": 403}),
+            Refused("Vault does not allow 'read' on kv/data/x", "", 403),
             "Vault does not allow 'read' on kv/data/x",
         ),
-        (AgentError("invalid", "the journal was edited by hand"), "the journal was edited by hand"),
-        (AgentError("forbidden", "not allowed: GET secrets/x: …"), "this identity may not get its Secrets"),
+        (AgentError(ErrorKind.INVALID, "the journal was edited by hand"), "the journal was edited by hand"),
+        (AgentError(ErrorKind.FORBIDDEN, "not allowed: GET secrets/x: …"), "this identity may not get its Secrets"),
     ],
 )
 def test_a_refusal_is_a_note_and_no_failure(error: AgentError, note: str) -> None:
@@ -231,9 +232,11 @@ def test_a_refusal_is_a_note_and_no_failure(error: AgentError, note: str) -> Non
 @pytest.mark.parametrize(
     "error",
     [
-        AgentError("vault", "Vault was sealed meanwhile"),
-        AgentError("unavailable", "the API server did not answer", details={"status_code": 503}),
-        AgentError("unauthorized", "the API server does not accept the credential", details={"status_code": 401}),
+        AgentError(ErrorKind.VAULT, "Vault was sealed meanwhile"),
+        AgentError(ErrorKind.UNAVAILABLE, "the API server did not answer", details={"status_code": 503}),
+        AgentError(
+            ErrorKind.UNAUTHORIZED, "the API server does not accept the credential", details={"status_code": 401}
+        ),
     ],
 )
 def test_a_server_that_is_out_of_reach_is_a_failure(error: AgentError) -> None:
