@@ -7,6 +7,8 @@ import os
 import statistics
 from dataclasses import dataclass, field
 
+from ansible_collections.digitalsys.agents.plugins.filter.waves import LATER
+
 from .agents import STABILITY
 from .bare import REPEATS, Beside
 from .ways import AGENT, EACH, KUBECTL, LIST, ROLLOUT
@@ -38,10 +40,11 @@ class Figures:
 
 
 def windows(count: int, forks: int = _FORKS) -> int:
-    """How many stability windows one after the other a first rollout of so many waits for: one for each wave of one,
-    of a quarter and of the rest, more where a wave is larger than the forks."""
+    """How many stability windows one after the other a first rollout of so many waits for: one for each of the
+    waves, more where a wave is larger than the forks."""
     waves, left = [], count
-    for size in (1, math.floor(count * 0.25) or 1, count):
+    shares = [int(wave.rstrip("%")) / 100 for wave in LATER]
+    for size in (1, *(math.floor(count * share) or 1 for share in shares)):
         waves.append(min(size, left))
         left -= waves[-1]
     return sum(math.ceil(wave / forks) for wave in waves)
