@@ -101,10 +101,8 @@ class OperationAction(ActionBase):
     @staticmethod
     def _not_reached(task_vars: dict[str, Any]) -> str:
         """The agents of later waves: they are not in ansible's recap, so the failure names them."""
-        hosts, batch = (
-            list(task_vars.get("ansible_play_hosts_all") or []),
-            set(task_vars.get("ansible_play_batch") or []),
-        )
+        hosts = list(task_vars.get("ansible_play_hosts_all") or [])
+        batch = set(task_vars.get("ansible_play_batch") or [])
         last = max((index for index, name in enumerate(hosts) if name in batch), default=len(hosts))
         return f"\nNot reached: {', '.join(hosts[last + 1 :])}" if hosts[last + 1 :] else ""
 

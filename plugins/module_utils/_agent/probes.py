@@ -45,7 +45,8 @@ def listens_on_the_pods_address(agent: Agent) -> bool:
     What a command of the inventory's own makes of the arguments is its secret."""
     if agent.command:
         return False
-    bind, words = "", iter(agent.args)
+    bind = ""
+    words = iter(agent.args)
     for word in words:
         if word == "--bind":
             bind = next(words, "")
@@ -69,11 +70,15 @@ def _exec(routes: Sequence[str], assertion: str, *, seconds: int) -> Object:
 def told(wanted: Object, live: Object) -> tuple[str, tuple[str, ...]]:
     """Of two Deployments: in a few words which probes ask in another way, and the paths of the fields behind them.
     A number is not among them, nor a field of an httpGet: those say it better by themselves."""
-    ours, theirs = _container(wanted), _container(live)
-    words, paths = [], []
+    ours = _container(wanted)
+    theirs = _container(live)
+    words = []
+    paths = []
     for kind in _KINDS:
-        want, have = ours.get(f"{kind}Probe") or {}, theirs.get(f"{kind}Probe") or {}
-        way, before = _way(want), _way(have)
+        want = ours.get(f"{kind}Probe") or {}
+        have = theirs.get(f"{kind}Probe") or {}
+        way = _way(want)
+        before = _way(have)
         if before and way != before:
             words.append(f"{kind} {before} -> {way}")
         elif before == "exec" and want["exec"] != have["exec"]:

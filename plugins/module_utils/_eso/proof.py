@@ -91,9 +91,11 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
     """Waits until the Secret is as Vault has it now, forcing a sync where it is not."""
     name = names.env_secret(agent.name)
     selection = Selection(SECRET, fields=f"metadata.name={name}")
-    started, asked_for = time.monotonic(), 0
+    started = time.monotonic()
+    asked_for = 0
     with Watching(kube, agent.namespace, (selection,)) as watching:
-        before, refused = "", ""
+        before = ""
+        refused = ""
         while True:
             there = decoded(next(iter(watching.objects(SECRET)), None), context)
             # Vault is read anew each time: a hand edit during the wait would be stamped as the version before.
@@ -111,7 +113,8 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
                     f"{agent.name}: Secret {name} is behind Vault ({len(wrong)} keys); asking ESO to sync now"
                 )
                 try:
-                    before, refused = force_sync(agent, kube, writer), ""
+                    before = force_sync(agent, kube, writer)
+                    refused = ""
                     asked_for = found[1] if found else -1
                 except AgentError as error:
                     if not (error.is_refusal or error.kind is ErrorKind.UNAVAILABLE):
@@ -127,7 +130,8 @@ def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: st
     name = names.external_secret(agent.name)
     external = kube.get(EXTERNAL_SECRET, agent.namespace, name)
     store = kube.get(SECRET_STORE, agent.namespace, names.secret_store(agent.name))
-    ready, store_ready = condition(external or {}, "Ready"), condition(store or {}, "Ready")
+    ready = condition(external or {}, "Ready")
+    store_ready = condition(store or {}, "Ready")
     refreshed = ((external or {}).get("status") or {}).get("refreshTime") or "never"
     # One that ESO has said nothing of yet is no word on why.
     unready = [words for live in (store, external) if live and condition(live, "Ready") and (words := not_ready(live))]

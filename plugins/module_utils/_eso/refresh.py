@@ -19,7 +19,8 @@ _ZERO = ("0", "0s", "0m0s", "0h0m0s")
 def require_refreshing(agent: Home, kube: Kube) -> tuple[Object, Object]:
     """An ExternalSecret that never refreshes would be waited for in vain. SecretStore and ExternalSecret, as they are;
     whether they are ready is not asked."""
-    name, store_name = names.external_secret(agent.name), names.secret_store(agent.name)
+    name = names.external_secret(agent.name)
+    store_name = names.secret_store(agent.name)
     external = kube.get(EXTERNAL_SECRET, agent.namespace, name)
     if external is None:
         raise _not_syncing(agent, f"ExternalSecret {name} is not there")

@@ -38,7 +38,8 @@ def not_ready(live: Object) -> str:
     ready = condition(live, "Ready")
     if ready.get("status") == "True":
         return ""
-    since, why = ready.get("lastTransitionTime") or "the beginning", ready.get("message") or "no word why"
+    since = ready.get("lastTransitionTime") or "the beginning"
+    why = ready.get("message") or "no word why"
     return f"{live['kind']} {live['metadata']['name']} is not ready since {since}: {why}"
 
 
@@ -62,7 +63,9 @@ def sync_anew(agent: Home, kube: Kube, writer: Writer, timeout: int) -> None:
     """
     of_kind = {EXTERNAL_SECRET: names.external_secret(agent.name), SECRET_STORE: names.secret_store(agent.name)}
     selections = tuple(Selection(kind, fields=f"metadata.name={name}") for kind, name in of_kind.items())
-    started, asked, before = time.monotonic(), dict.fromkeys(of_kind, -math.inf), None
+    started = time.monotonic()
+    asked = dict.fromkeys(of_kind, -math.inf)
+    before = None
     with Watching(kube, agent.namespace, selections) as watching:
         while True:
             store, external = (_one(watching, kind, of_kind) for kind in (SECRET_STORE, EXTERNAL_SECRET))

@@ -18,8 +18,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import
 SCHEMA = 1
 MAX_VERSIONS = 3
 
-PREPARED, PROMOTED, ROLLING_BACK = "prepared", "promoted", "rolling_back"
-FINISHED, ROLLED_BACK, ABORTED, SUPERSEDED = "finished", "rolled_back", "aborted", "superseded"
+PREPARED = "prepared"
+PROMOTED = "promoted"
+ROLLING_BACK = "rolling_back"
+FINISHED = "finished"
+ROLLED_BACK = "rolled_back"
+ABORTED = "aborted"
+SUPERSEDED = "superseded"
 CLOSED = (FINISHED, ROLLED_BACK, ABORTED, SUPERSEDED)
 
 

@@ -60,7 +60,8 @@ class Writer:
         return kept
 
     def remove(self, live: Object) -> None:
-        kind, meta = BY_NAME[live["kind"]], live["metadata"]
+        kind = BY_NAME[live["kind"]]
+        meta = live["metadata"]
         if not names.is_ours(live):
             raise AgentError(
                 ErrorKind.NOT_OURS, f"{kind.name} {meta['name']} was not made by this collection, so it is not removed"
@@ -91,7 +92,8 @@ class Writer:
         return self.signal(live, names.FENCE_MANAGER, names.FENCE, str(self.fence)) if live else None
 
     def _send(self, wanted: Object, live: Object | None) -> Object:
-        force, name = self.take_ownership, f"{wanted['kind']} {wanted['metadata']['name']}"
+        force = self.take_ownership
+        name = f"{wanted['kind']} {wanted['metadata']['name']}"
         for _attempt in range(_ATTEMPTS):
             self.may_write()
             body = wanted if live is None else _under_version(wanted, live)
@@ -138,9 +140,11 @@ class Writer:
     def _note(self, wanted: Object, live: Object | None, kept: Object | None) -> None:
         what = "created" if live is None else "removed" if kept is None else "changed"
         lines = [] if live is None or kept is None else drift(wanted, live)
-        kind, name = wanted["kind"], wanted["metadata"]["name"]
+        kind = wanted["kind"]
+        name = wanted["metadata"]["name"]
         self.changes.append({"kind": kind, "name": name, "change": what, "fields": lines[:20]})
-        before, after = readable(live) if live else {}, readable(kept) if kept else {}
+        before = readable(live) if live else {}
+        after = readable(kept) if kept else {}
         self.diffs.append(
             {"before_header": f"{kind} {name}", "after_header": f"{kind} {name}", "before": before, "after": after}
         )

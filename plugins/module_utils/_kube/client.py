@@ -102,7 +102,8 @@ class Kube:
         accept: str = "application/json",
     ) -> Object:
         """The parsed answer. AgentError 'unavailable' once the budget is spent, else the refusal in our words."""
-        budget, problem = budget or Budget(KUBE_RETRIES if retry else 0.0), ""
+        budget = budget or Budget(KUBE_RETRIES if retry else 0.0)
+        problem = ""
         for attempt in backoff(budget):
             try:
                 answer = self._send(method, path, query or {}, body=body, content_type=content_type, accept=accept)
@@ -174,7 +175,8 @@ class Kube:
         self, body: Object, *, manager: str = FIELD_MANAGER, force: bool = False, dry_run: bool = False
     ) -> Object:
         """Server-side apply. Idempotent, so it is retried; a resourceVersion in the body is its precondition."""
-        kind, meta = BY_NAME[body["kind"]], body["metadata"]
+        kind = BY_NAME[body["kind"]]
+        meta = body["metadata"]
         query = {"fieldManager": manager, "force": str(force).lower(), **({"dryRun": "All"} if dry_run else {})}
         path = kind.path(meta.get("namespace", ""), meta["name"])
         return self.request("PATCH", path, query=query, body=body, content_type="application/apply-patch+yaml")

@@ -116,7 +116,8 @@ def _plain(auth: Mapping[str, Any], environ: Mapping[str, str], private_folder: 
     if settings is None:
         return None
     given = {name: auth[name] for name in _OF_A_SETTING if name in auth}
-    host, token = auth.get("host") or settings.host, auth.get("api_key") or settings.token
+    host = auth.get("host") or settings.host
+    token = auth.get("api_key") or settings.token
     return replace(settings, host=host.rstrip("/"), token=token, **given)
 
 

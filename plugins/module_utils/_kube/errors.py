@@ -89,7 +89,8 @@ def _way_out(path: str, fields: str) -> str:
 
 def refusal(method: str, path: str, code: int, body: Any) -> AgentError:
     """An AgentError for an answer that no retry would change."""
-    status, what = status_of(body), _resource_of(path)
+    status = status_of(body)
+    what = _resource_of(path)
     plain = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
     words = (status.get("message") or plain[:200]).strip()
     details = {"status_code": code, "request": f"{method} {path.split('?')[0]}"}

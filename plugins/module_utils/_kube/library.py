@@ -117,7 +117,8 @@ def _settle(config: Any) -> None:
 def of_settings(settings: Settings) -> Any:
     """The same for the library as for us."""
     config = client.Configuration()
-    config.host, config.verify_ssl = settings.host, settings.verify_ssl
+    config.host = settings.host
+    config.verify_ssl = settings.verify_ssl
     for name in (*_FILES, "tls_server_name"):
         setattr(config, name, getattr(settings, name))
     if settings.token:

@@ -74,7 +74,8 @@ def object_names(agent: str) -> dict[str, str]:
 
 def look(kube: Kube, namespace: str, agent: str, *kinds: Kind) -> Live:
     """By name, a read for each kind (all seven of an agent, or those given): what an operation does under its lock."""
-    wanted, found = object_names(agent), {}
+    wanted = object_names(agent)
+    found = {}
     for kind_name in [kind.name for kind in kinds] or wanted:
         live = kube.get(BY_NAME[kind_name], namespace, wanted[kind_name])
         if live is not None:

@@ -39,10 +39,13 @@ class Watching:
     """
 
     def __init__(self, kube: Kube, namespace: str, selections: tuple[Selection, ...]) -> None:
-        self._kube, self._namespace, self._selections = kube, namespace, selections
+        self._kube = kube
+        self._namespace = namespace
+        self._selections = selections
         self._objects: dict[str, dict[str, Object]] = {one.kind.name: {} for one in selections}
         self._changes: queue.SimpleQueue[AgentError | None] = queue.SimpleQueue()
-        self._stopped, self._guard = threading.Event(), threading.Lock()
+        self._stopped = threading.Event()
+        self._guard = threading.Lock()
 
     def __enter__(self) -> Watching:
         for selection in self._selections:

@@ -75,14 +75,13 @@ class Lock:
     def __init__(
         self, kube: Kube, namespace: str, agent: str, holder: str, context: Context, *, force: bool = False
     ) -> None:
-        self._kube, self._namespace, self._name, self._context, self._force = (
-            kube,
-            namespace,
-            names.lease(agent),
-            context,
-            force,
-        )
-        self._agent, self._times = agent, Times.of(context.environ)
+        self._kube = kube
+        self._namespace = namespace
+        self._name = names.lease(agent)
+        self._context = context
+        self._force = force
+        self._agent = agent
+        self._times = Times.of(context.environ)
         self.identity = f"{holder} #{secrets.token_hex(4)}"
         self.fence = 0
         self.taken_over_from = ""
@@ -91,7 +90,9 @@ class Lock:
         self._lease: Object = {}
         #: Until when nobody else can have taken the lease over, on the local monotonic clock.
         self._sure_until = 0.0
-        self._stop, self._lost, self._renewed = threading.Event(), threading.Event(), threading.Condition()
+        self._stop = threading.Event()
+        self._lost = threading.Event()
+        self._renewed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Lock:
@@ -131,7 +132,11 @@ class Lock:
             )
 
     def _acquire(self) -> None:
-        seen, since, told, broken, begun = "", time.monotonic(), False, "", time.monotonic()
+        seen = ""
+        since = time.monotonic()
+        told = False
+        broken = ""
+        begun = time.monotonic()
         while True:
             live = self._kube.get(LEASE, self._namespace, self._name)
             if live is None:
@@ -171,8 +176,10 @@ class Lock:
             if state != seen:
                 if seen:
                     raise self._held(holder, spec)
-                seen, since = state, time.monotonic()
-            waited, dead_after = time.monotonic() - since, self._times.dead_after(spec)
+                seen = state
+                since = time.monotonic()
+            waited = time.monotonic() - since
+            dead_after = self._times.dead_after(spec)
             if waited > dead_after:
                 self._context.progress(
                     f"{self._agent}: the lock of {shown_holder(holder)} has not moved for "
@@ -229,14 +236,17 @@ class Lock:
 
     def _take(self, live: Object, taken_from: str = "") -> bool:
         transitions = int((live.get("spec") or {}).get("leaseTransitions") or 0) + 1
-        body, sent = {**live, "spec": self._spec(transitions)}, time.monotonic()
+        body = {**live, "spec": self._spec(transitions)}
+        sent = time.monotonic()
         try:
             self._lease = self._kube.replace(LEASE, body)
         except AgentError as error:
             if error.kind in (ErrorKind.CONFLICT, ErrorKind.NOT_FOUND):
                 return False
             raise
-        self.fence, self.taken_over_from, self.previous_identity = transitions, shown_holder(taken_from), taken_from
+        self.fence = transitions
+        self.taken_over_from = shown_holder(taken_from)
+        self.previous_identity = taken_from
         self._sure(sent)
         return True
 

@@ -144,7 +144,8 @@ def from_params(params: Mapping[str, Any]) -> Agent:
             f"vault_server: {str(server)[:80]!r} is not an address",
             "Write https://vault.example.com:8200, as ESO reaches it.",
         )
-    requests, limits = _amounts(params["requests"], "requests"), _amounts(params["limits"], "limits")
+    requests = _amounts(params["requests"], "requests")
+    limits = _amounts(params["limits"], "limits")
     for what in requests.keys() & limits.keys():
         if quantity.amount(requests[what]) > quantity.amount(limits[what]):
             raise AgentError(

@@ -36,7 +36,8 @@ def seconds_of(text: Any, option: str, units: str = "smhdw", *, zero: bool = Fal
 
 def as_go_writes(seconds: int) -> str:
     """60 -> '1m0s': ESO rewrites its objects in that spelling, and so owns any other."""
-    hours, minutes = seconds // 3600, seconds % 3600 // 60
+    hours = seconds // 3600
+    minutes = seconds % 3600 // 60
     return (f"{hours}h" if hours else "") + (f"{minutes}m" if seconds >= 60 else "") + f"{seconds % 60}s"
 
 

@@ -16,7 +16,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent i
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import seconds_of
 
 LARGEST_VALUE = 128 * 1024
-_FEWEST_BYTES, _MOST_BYTES = 16, 256
+_FEWEST_BYTES = 16
+_MOST_BYTES = 256
 _FIELDS = {"generated", "max_age", "multi_line", "test"}
 _TEST_FIELDS = {"url", "method", "header", "prefix", "status"}
 _URL = re.compile(r"\A(https://[^/\s@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?)(/\S*)?\Z")
@@ -102,7 +103,8 @@ def generate(policy: KeyPolicy) -> str:
 
 def check_value(key: str, value: Any, policy: KeyPolicy) -> str:
     """The value itself; AgentError 'invalid', which never shows it."""
-    wrong, hint = "", "Bring it once more."
+    wrong = ""
+    hint = "Bring it once more."
     if not isinstance(value, str) or not value:
         wrong = "it is empty, or no text"
     elif len(value.encode("utf-8", "surrogatepass")) > LARGEST_VALUE:

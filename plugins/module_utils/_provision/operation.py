@@ -65,7 +65,8 @@ def role_settings(agent: str, params: Params) -> Object:
 
 
 def _checked(params: Params) -> tuple[str, str, str]:
-    agent, namespace = check_agent_name(params["name"]), check_namespace(params["namespace"])
+    agent = check_agent_name(params["name"])
+    namespace = check_namespace(params["namespace"])
     path = check_vault_path(params["vault_path"], agent)
     for option in ("vault_mount", "approle_mount"):
         check_mount(params[option], option)
@@ -81,9 +82,13 @@ class _Access:
     """The steps, each told and counted; nothing is written in check mode."""
 
     def __init__(self, kube: Kube, vault: Vault, params: Params, context: Context) -> None:
-        self.kube, self.vault, self.params, self.context = kube, vault, params, context
+        self.kube = kube
+        self.vault = vault
+        self.params = params
+        self.context = context
         self.agent, self.namespace, self.path = _checked(params)
-        self.mount, self.approle = params["vault_mount"], params["approle_mount"]
+        self.mount = params["vault_mount"]
+        self.approle = params["approle_mount"]
         self.changes: list[str] = []
         self.writer = Writer(kube, take_ownership=True, progress=context.progress)
 
@@ -136,19 +141,22 @@ class _Access:
             where.settle(max_versions=journals.MAX_VERSIONS, cas_required=True)
 
     def policy(self) -> None:
-        name, wanted = vault_names.policy(self.agent), policy_text(self.mount, self.path)
+        name = vault_names.policy(self.agent)
+        wanted = policy_text(self.mount, self.path)
         if self.vault.policy(name) != wanted and self.change(f"policy {name} written"):
             self.vault.write_policy(name, wanted)
 
     def role(self) -> None:
-        name, wanted = vault_names.role(self.agent), role_settings(self.agent, self.params)
+        name = vault_names.role(self.agent)
+        wanted = role_settings(self.agent, self.params)
         found = self.vault.role(self.approle, name) or {}
         if {key: found.get(key) for key in wanted} != wanted and self.change(f"AppRole {name} written"):
             self.vault.write_role(self.approle, name, wanted)
 
     def secret_id(self, there: bool) -> None:
         """A SecretID that still logs in is kept. A new one is written at once, together with its accessor."""
-        name, role = names.approle_secret(self.agent), vault_names.role(self.agent)
+        name = names.approle_secret(self.agent)
+        role = vault_names.role(self.agent)
         live = self.kube.get(SECRET, self.namespace, name) if there else None
         if live is not None and not names.is_ours(live):
             raise stranger(SECRET.name, name)
@@ -207,7 +215,8 @@ def provide(params: Params, context: Context) -> Result:
             with Lock(
                 kube, access.namespace, access.agent, holder(params, context), context, force=params["force_unlock"]
             ) as lock:
-                access.writer.may_write, access.writer.fence = lock.require, lock.fence
+                access.writer.may_write = lock.require
+                access.writer.fence = lock.fence
                 if lock.taken_over_from:
                     access.raise_fence()
                 missing = _steps(access, there)

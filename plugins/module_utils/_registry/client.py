@@ -29,7 +29,8 @@ _ACCEPT = ", ".join(
 
 def credentials(registry: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
     """User and password: from the environment (AWX), else from Docker's own file. None for an open registry."""
-    user, password = environ.get("AGENTS_REGISTRY_USERNAME"), environ.get("AGENTS_REGISTRY_PASSWORD")
+    user = environ.get("AGENTS_REGISTRY_USERNAME")
+    password = environ.get("AGENTS_REGISTRY_PASSWORD")
     if user and password:
         return user, password
     folder = environ.get("DOCKER_CONFIG") or str(Path(environ.get("HOME") or "/nonexistent") / ".docker")
@@ -66,7 +67,8 @@ class Registry:
         self.http = Http(ca, proxy if scheme == "https" else "")
 
     def head(self, reference: str) -> Any:
-        url, headers = f"{self.base}/manifests/{reference}", {"Accept": _ACCEPT}
+        url = f"{self.base}/manifests/{reference}"
+        headers = {"Accept": _ACCEPT}
         answer = self._ask("HEAD", url, headers)
         if answer.status != 401:
             return answer

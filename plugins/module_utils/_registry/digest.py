@@ -24,13 +24,15 @@ def resolve(image: Image, environ: Mapping[str, str], budget: Budget | None = No
 
     Raises AgentError 'image' that tells apart: not there, not allowed, not reachable.
     """
-    registry, reference = Registry(image, environ), image.digest or image.tag or "latest"
+    registry = Registry(image, environ)
+    reference = image.digest or image.tag or "latest"
     try:
         for _attempt in backoff(budget or Budget(REGISTRY_RETRIES)):
             try:
                 answer = registry.head(reference)
             except NoAnswer as error:
-                problem, answer = str(error), None
+                problem = str(error)
+                answer = None
                 continue
             if answer.status not in RETRYABLE:
                 break

@@ -48,7 +48,8 @@ def refuse_what_cannot_be(agent: Agent, live: Live) -> None:
     """What needs a look to be refused, before the first write."""
     claim = live.objects.get(CLAIM.name)
     if claim:
-        have, want = claim["spec"]["resources"]["requests"]["storage"], agent.volume_size
+        have = claim["spec"]["resources"]["requests"]["storage"]
+        want = agent.volume_size
         if quantity.amount(want) < quantity.amount(have):
             raise AgentError(
                 ErrorKind.INVALID,
@@ -150,7 +151,8 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
 
 
 def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
-    found, wanted = live.deployment, sealed(deployment(agent, stamps))
+    found = live.deployment
+    wanted = sealed(deployment(agent, stamps))
     if found is None:
         return [f"{DEPLOYMENT.name} is to be made"]
     if not differences(wanted, found):

@@ -86,7 +86,8 @@ def _volume_words(events: list[str]) -> str:
 
 def _pull_words(words: str) -> str:
     """The kubelet's message names the image up to four times before it says why: the end first, digests short."""
-    image, why = re.search(r'image "([^"]+)"', words), words.rpartition('": ')[2]
+    image = re.search(r'image "([^"]+)"', words)
+    why = words.rpartition('": ')[2]
     means = next((said for marks, said in _PULL_MEANS if any(mark in why.lower() for mark in marks)), "")
     short = f"image {image.group(1)} cannot be pulled: {why}" if image else words
     return _DIGEST.sub(r"\1", f"{short} ({means})" if means else short)
@@ -103,7 +104,8 @@ def _claim_words(agent: Home, claim: Object | None, events: list[str]) -> str:
     name = names.claim(agent.name)
     if claim is None:
         return f"the claim {name} is not there"
-    phase, of_class = (claim.get("status") or {}).get("phase"), claim["spec"].get("storageClassName")
+    phase = (claim.get("status") or {}).get("phase")
+    of_class = claim["spec"].get("storageClassName")
     said = next((line for line in reversed(events) if line.startswith(f"PersistentVolumeClaim {name}: ")), "")
     return f"the claim {name} is {phase}, class {of_class}: {said.partition(': ')[2] or 'no event says why'}"
 
@@ -129,7 +131,8 @@ def _probe_words(agent: Home, pod: Object, events: list[str]) -> str:
 
 def diagnose(agent: Home, kube: Kube, waited: Waited, context: Context) -> Diagnosis:
     """Never raises: a diagnosis that fails must not hide the failure it was to explain."""
-    verdict, observed = waited.verdict, waited.observed
+    verdict = waited.verdict
+    observed = waited.observed
     try:
         pod = next((one for one in observed.pods if one["metadata"]["name"] == verdict.pod), None)
         pod = pod or next((one for one in observed.pods if not one["metadata"].get("deletionTimestamp")), None)
@@ -145,17 +148,21 @@ def diagnose(agent: Home, kube: Kube, waited: Waited, context: Context) -> Diagn
             if pod and verdict.cause in ("configuration", "crash", "timeout", "probe", "image")
             else []
         )
-        words, cause = verdict.words, verdict.cause
+        words = verdict.words
+        cause = verdict.cause
         if cause == "image":
             words = _pull_words(words)
         if cause in ("volume", "timeout") and _volume_words(events):
-            words, cause = f"{words}: {_volume_words(events)}", "volume"
+            words = f"{words}: {_volume_words(events)}"
+            cause = "volume"
         if cause == "schedule" and "persistentvolumeclaim" in words.lower():
-            words, cause = f"no volume for the pod: {_claim_words(agent, claim, events)}", "volume"
+            words = f"no volume for the pod: {_claim_words(agent, claim, events)}"
+            cause = "volume"
         in_memory = all(one.reason != "OOMKilled" for one in observed.exits)
         of_pod = [line for line in events if pod and line.startswith(f"Pod {pod['metadata']['name']}: ")]
         if pod and cause == "crash" and in_memory and _probe_words(agent, pod, of_pod):
-            words, cause = _probe_words(agent, pod, of_pod), "probe"
+            words = _probe_words(agent, pod, of_pod)
+            cause = "probe"
         if cause == "timeout" and (trouble := _trouble(of_pod)):
             words = f"{words}: {trouble}"
         evidence: Object = {

@@ -43,7 +43,8 @@ def _ask(kube: Kube, namespace: str, pod: str, method: str, path: str, token: st
 
 
 def _patiently(kube: Kube, namespace: str, pod: str, method: str, path: str, token: str = "") -> tuple[int, bytes]:
-    problem, reached = "", True
+    problem = ""
+    reached = True
     for _attempt in backoff(Budget(GATEWAY_RETRIES)):
         try:
             status, body = _ask(kube, namespace, pod, method, path, token)
@@ -54,15 +55,18 @@ def _patiently(kube: Kube, namespace: str, pod: str, method: str, path: str, tok
                     f"not allowed: create pods/portforward for {pod}",
                     "See docs/permissions, or set agent_verify: ready.",
                 ) from None
-            problem, reached = f"HTTP {error.status} {error.reason}".strip()[:160], False
+            problem = f"HTTP {error.status} {error.reason}".strip()[:160]
+            reached = False
             continue
         except (OSError, http.client.HTTPException, ValueError) as error:
-            problem, reached = type(error).__name__, True
+            problem = type(error).__name__
+            reached = True
             continue
         if status < 500:
             return status, body
         # Its own trouble: no word on the token.
-        problem, reached = f"HTTP {status}", True
+        problem = f"HTTP {status}"
+        reached = True
     if not reached:
         # The gateway was never asked: no reason to take its release back.
         raise AgentError(
@@ -113,7 +117,8 @@ _HMAC = (
 def keys_not_proved(kube: Kube, namespace: str, pod: str, values: Mapping[str, str]) -> list[str]:
     """Names of the keys whose value in the pod's environment is another one. AgentError 'verify' where the pod cannot
     tell, 'unavailable' where it could not be asked."""
-    nonce, said = secrets.token_hex(16), None
+    nonce = secrets.token_hex(16)
+    said = None
     for _attempt in backoff(Budget(GATEWAY_RETRIES)):
         said = kube.exec(namespace, pod, CONTAINER, ["node", "-e", _HMAC, nonce, *values])
         told = _told(said)

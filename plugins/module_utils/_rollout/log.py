@@ -24,16 +24,20 @@ class Exits:
     """The ends of containers that were seen, each with its log, read once."""
 
     def __init__(self, kube: Kube, namespace: str) -> None:
-        self._kube, self._namespace = kube, namespace
+        self._kube = kube
+        self._namespace = namespace
         self._seen: dict[tuple[str, int], Exit] = {}
 
     def of(self, pods: list[Object]) -> tuple[Exit, ...]:
         for pod in pods:
             status = gateway_status(pod)
-            state, last = status.get("state") or {}, status.get("lastState") or {}
-            end, number = state.get("terminated"), int(status.get("restartCount") or 0)
+            state = status.get("state") or {}
+            last = status.get("lastState") or {}
+            end = state.get("terminated")
+            number = int(status.get("restartCount") or 0)
             if end is None and "terminated" in last:
-                end, number = last["terminated"], number - (0 if "waiting" in state else 1)
+                end = last["terminated"]
+                number = number - (0 if "waiting" in state else 1)
             name = pod["metadata"]["name"]
             if end and (name, number) not in self._seen and not pod["metadata"].get("deletionTimestamp"):
                 log = self._log(name, previous="running" in state)

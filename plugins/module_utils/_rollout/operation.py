@@ -80,7 +80,8 @@ def rollout(params: Params, context: Context) -> Result:
         with Lock(
             kube, agent.namespace, agent.name, holder(params, context), context, force=params["force_unlock"]
         ) as lock:
-            writer.may_write, writer.fence = lock.require, lock.fence
+            writer.may_write = lock.require
+            writer.fence = lock.fence
             after_takeover(run, lock, "R2")
             return _locked(run, restart_id)
     finally:
@@ -139,7 +140,8 @@ def _remove_unwanted(run: _Rollout, live: Live) -> None:
 
 def _go_back(run: _Rollout, failure: Diagnosis, wanted: Object, live: Live, proof: Proof) -> None:
     """Applies the last good release and proves it; always raises, with both stories."""
-    name, release = run.agent.name, releases.last_good(live.releases)
+    name = run.agent.name
+    release = releases.last_good(live.releases)
     story = [f"{name}: {failure.line()}", *failure.lines()[1:]]
     details = {"cause": failure.cause, "evidence": failure.evidence, "steps": run.steps, "changes": run.writer.changes}
     again = f"Mend it, then: ansible-playbook rollout.yml -e agent={name}"

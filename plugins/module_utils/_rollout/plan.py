@@ -89,7 +89,8 @@ def plan(params: Params, context: Context) -> Result:
     agents, options = _checked(params)
     # Generated once per run, so that a retried job with the same id does not restart twice.
     params = {**params, "restart_id": params["restart_id"] or f"run-{secrets.token_hex(6)}"}
-    namespace, provisioning = _one(options, "namespace"), params["operation"] == "provision"
+    namespace = _one(options, "namespace")
+    provisioning = params["operation"] == "provision"
     if params["operation"] == "rotation":
         # It looks for itself what is to be done, once its own words are checked: nobody is asked before that.
         return _result({}, list(agents), params["cluster_uid"] or _one(options, "cluster_uid") or "", params, context)
@@ -105,7 +106,8 @@ def plan(params: Params, context: Context) -> Result:
             return _result({}, list(agents), uid, params, context)
         lives = look_at_fleet(kube, namespace, agents)
         digests: dict[str, Image] = {}
-        plans, held = {}, holders(kube, namespace)
+        plans = {}
+        held = holders(kube, namespace)
         for name, agent in agents.items():
             live = lives[name]
             require_ours(live)

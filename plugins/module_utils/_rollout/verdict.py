@@ -26,7 +26,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
     waits_for,
 )
 
-DONE, FAILED, WAITING = "done", "failed", "waiting"
+DONE = "done"
+FAILED = "failed"
+WAITING = "waiting"
 BAD_CONFIGURATION = 78
 _CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 #: The kubelet gives a read of a Secret one second, and reads again: the API server restarted, or slows it down.
@@ -204,7 +206,9 @@ def _old_pod_failure(old: list[Object], memory: Memory, now: float) -> Verdict |
 
 def _pod_failure(pod: Object, observed: Observed, memory: Memory, schedule_grace: float) -> Verdict | None:
     """First cause in the order image, configuration, schedule, volume, crash."""
-    name, uid, reason = pod["metadata"]["name"], pod["metadata"]["uid"], waits_for(pod)
+    name = pod["metadata"]["name"]
+    uid = pod["metadata"]["uid"]
+    reason = waits_for(pod)
     message = waiting_message(pod)
     if reason in _IMAGE_ERRORS_FINAL:
         return Verdict(FAILED, f"{reason}: {message}", "image", name)
@@ -230,7 +234,8 @@ def _pod_failure(pod: Object, observed: Observed, memory: Memory, schedule_grace
 
 
 def _crash(pod: Object, exits: tuple[Exit, ...], before: int) -> Verdict | None:
-    name, status = pod["metadata"]["name"], gateway_status(pod)
+    name = pod["metadata"]["name"]
+    status = gateway_status(pod)
     known = [one for one in exits if one.pod == name and one.number >= before]
     for one in known:
         if one.reason == "OOMKilled":
@@ -257,7 +262,8 @@ def _crash(pod: Object, exits: tuple[Exit, ...], before: int) -> Verdict | None:
 def _progress(
     wanted: Wanted, live: Object, replica_set: Object | None, new: list[Object], old: list[Object]
 ) -> Verdict:
-    status, count = live.get("status") or {}, wanted.replicas
+    status = live.get("status") or {}
+    count = wanted.replicas
     if old:
         return Verdict(WAITING, f"the old pod {old[0]['metadata']['name']} is ending")
     if replica_set is None or not new:

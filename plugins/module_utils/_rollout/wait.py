@@ -49,10 +49,14 @@ def wait(
     """Until done or failed; a refusal of the API during the wait is raised as AgentError."""
     wanted = Wanted(written["metadata"]["uid"], written["spec"]["template"], written["spec"]["replicas"])
     started = time.monotonic()
-    memory, exits, told, told_at = Memory(), Exits(kube, agent.namespace), "", started
+    memory = Memory()
+    exits = Exits(kube, agent.namespace)
+    told = ""
+    told_at = started
     with Watching(kube, agent.namespace, selections(agent.name)) as watching:
         while True:
-            pods, live = watching.objects(POD), watching.objects(DEPLOYMENT)
+            pods = watching.objects(POD)
+            live = watching.objects(DEPLOYMENT)
             observed = Observed(
                 time.monotonic(), live[0] if live else None, watching.objects(REPLICA_SET), pods, exits.of(pods)
             )
@@ -63,6 +67,7 @@ def wait(
             if elapsed > timeout:
                 return Waited(Verdict(FAILED, f"not done after {timeout:.0f} s: {verdict.words}", "timeout"), observed)
             if verdict.words != told or time.monotonic() - told_at > REPORT:
-                told, told_at = verdict.words, time.monotonic()
+                told = verdict.words
+                told_at = time.monotonic()
                 context.progress(f"{agent.name}: {verdict.words} ({elapsed:.0f} s)")
             watching.wait(TICK)

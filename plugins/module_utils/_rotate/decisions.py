@@ -109,7 +109,9 @@ def vanished(journal: Journal, live: Values, base: Values) -> list[str]:
 
 ROTATED_AT = "rotated_at."
 #: Vault's limits for custom metadata: a key's length in bytes, how many there may be, a value's length.
-_TOLD_KEY, _TOLD_KEYS, _TOLD_VALUE = 128, 64, 512
+_TOLD_KEY = 128
+_TOLD_KEYS = 64
+_TOLD_VALUE = 512
 
 
 def tidings(journal: Journal, now: int) -> dict[str, str]:

@@ -117,7 +117,9 @@ def rotate(params: Params, context: Context) -> Result:
 
 
 def _rotate(it: Rotation, asked: _Asked) -> Result:
-    run, agent, context = it.run, asked.agent, it.run.context
+    run = it.run
+    agent = asked.agent
+    context = it.run.context
     require_capabilities(agent, it.vault)
     place = require_journal(agent, it.journal_entry)
     journal = journals.read(it.journal_entry)
@@ -141,7 +143,8 @@ def _rotate(it: Rotation, asked: _Asked) -> Result:
     force = run.params["force_unlock"] and bool(keys)
     try:
         with Lock(run.kube, agent.namespace, agent.name, holder(run.params, context), context, force=force) as lock:
-            run.writer.may_write, run.writer.fence = lock.require, lock.fence
+            run.writer.may_write = lock.require
+            run.writer.fence = lock.fence
             after_takeover(run, lock, "S2")
             return _locked(it, asked, lock, journal, keys, place.last)
     except AgentError as error:
@@ -197,7 +200,8 @@ def _rotation(asked: _Asked, params: Params, context: Context, kube: Kube, vault
 
 def _preflight(it: Rotation, keys: list[str], new_value: str) -> str:
     """S1. The words of a freeze that was overridden, or ''."""
-    run, params = it.run, it.run.params
+    run = it.run
+    params = it.run.params
     needs = ROLLOUT_NEEDS + (PROBE_NEEDS if params["verify"] != "ready" else ())
     require_permissions(run.kube, run.agent.namespace, needs)
     if params["verify"] == "exec":

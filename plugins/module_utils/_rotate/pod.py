@@ -54,7 +54,8 @@ def verify_keys(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None
 
 
 def _verify(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:
-    run, how = it.run, it.run.params["verify"]
+    run = it.run
+    how = it.run.params["verify"]
     if how == "ready":
         return
     namespace = run.agent.namespace

@@ -31,7 +31,9 @@ _FEWEST_VERSIONS = 4
 
 def capabilities(agent: Home) -> dict[str, tuple[str, ...]]:
     """Path -> what the operator's token must be allowed there. docs/permissions grants exactly this."""
-    mount, journal, inbox = agent.vault_mount, vault_names.journal(agent.name), vault_names.inbox(agent.name)
+    mount = agent.vault_mount
+    journal = vault_names.journal(agent.name)
+    inbox = vault_names.inbox(agent.name)
     return {
         f"{mount}/config": ("read",),
         f"{mount}/data/{agent.vault_path}": ("read", "patch"),

@@ -39,7 +39,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.way_back
 
 def promote(it: Rotation, journal: Journal) -> Journal:
     """S4, S5. Where somebody wrote first it comes back unpromoted, for another look."""
-    found, base = it.live_entry.read(), it.base(journal)
+    found = it.live_entry.read()
+    base = it.base(journal)
     if found is None or base is None or standing(journal, found[0], base) is not Standing.OLD:
         return journal
     if found[1] != journal.base_version:
@@ -79,7 +80,8 @@ def prove_new(it: Rotation, journal: Journal) -> Journal:
         if it.standing(journal)[0] is not Standing.NEW:
             return journal
         return turn_back(it, journal, error.message.removeprefix(f"{it.agent}: "))
-    found, base = it.live_entry.read(), it.base(journal)
+    found = it.live_entry.read()
+    base = it.base(journal)
     if found is None or standing(journal, found[0], base) is not Standing.NEW:
         return journal
     it.run.step("S6", f"the Secret holds what Vault has (version {proof.version})")

@@ -39,7 +39,8 @@ def restore(it: Rotation, journal: Journal) -> Journal:
     """The old values, under check-and-set: whoever writes first is looked at again."""
     if journal.phase != journals.ROLLING_BACK:
         return turn_back(it, journal, "it was taken back (abort)")
-    base, (where, seen) = it.base(journal), it.standing(journal)
+    base = it.base(journal)
+    (where, seen) = it.standing(journal)
     if where is not Standing.NEW:
         return journal
     if base is None:
@@ -123,7 +124,8 @@ def overwritten(it: Rotation, journal: Journal) -> Journal:
 def give_way(it: Rotation, journal: Journal) -> Journal:
     """Somebody changed a key of ours after it was promoted: their value stays. The other keys of ours, which nobody has
     proved, get their old values again."""
-    found, base = it.live_entry.read(), it.base(journal)
+    found = it.live_entry.read()
+    base = it.base(journal)
     if found is None:
         return journal
     ours = kept_keys(journal, found[0])

@@ -53,8 +53,12 @@ class _Renewal:
 
     def __init__(self, params: Params, context: Context, kube: Kube, vault: Vault) -> None:
         self.agent: Home = home(params)
-        self.params, self.context, self.kube, self.vault = params, context, kube, vault
-        self.mount, self.role = params["approle_mount"], vault_names.role(self.agent.name)
+        self.params = params
+        self.context = context
+        self.kube = kube
+        self.vault = vault
+        self.mount = params["approle_mount"]
+        self.role = vault_names.role(self.agent.name)
         self.wanted_id = params["rotation_id"] or ""
         # The Secret is ours by its label; whoever wrote the SecretID in it, that is what is to be replaced.
         self.writer = Writer(kube, take_ownership=True, progress=context.progress)
@@ -236,7 +240,8 @@ def renew(params: Params, context: Context) -> Result:
         with Lock(
             kube, agent.namespace, agent.name, holder(params, context), context, force=params["force_unlock"]
         ) as lock:
-            it.writer.may_write, it.writer.fence = lock.require, lock.fence
+            it.writer.may_write = lock.require
+            it.writer.fence = lock.fence
             with it.told():
                 # What was seen is from before the lock: look again.
                 it.run(it.look(), lock)

@@ -38,9 +38,16 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import
 Values = dict[str, str]
 
 UNKNOWN = "unknown"
-EQUAL, BEHIND, MISSING = "equal", "behind", "missing"
-CURRENT, PENDING = "current", "pending restart"
-VALID, ENDS_SOON, ENDED, REFUSED, LOCKED_OUT = "valid", "ends soon", "ended", "refused", "locked out"
+EQUAL = "equal"
+BEHIND = "behind"
+MISSING = "missing"
+CURRENT = "current"
+PENDING = "pending restart"
+VALID = "valid"
+ENDS_SOON = "ends soon"
+ENDED = "ended"
+REFUSED = "refused"
+LOCKED_OUT = "locked out"
 
 _VALIDATOR = ArgumentSpecValidator(PLACE)
 
@@ -240,14 +247,17 @@ def lasting(state: SecretId | None, login: str, now: float) -> Object:
 
 
 def _access(place: Place, at: Servers, notes: list[str]) -> Object:
-    name, role = names.approle_secret(place.name), vault_names.role(place.name)
+    name = names.approle_secret(place.name)
+    role = vault_names.role(place.name)
     live = at.kube.get(SECRET, place.namespace, name)
     access = read_access(live, at.context) if live is not None else None
     if access is None or not access.secret_id:
         notes.append(f"Secret {name} has no SecretID for ESO: provision.yml makes one")
         return {"secret_id": MISSING}
     state: SecretId | None = None
-    asked, login, path = False, UNKNOWN, f"{place.vault_mount}/data/{vault_names.journal(place.name)}"
+    asked = False
+    login = UNKNOWN
+    path = f"{place.vault_mount}/data/{vault_names.journal(place.name)}"
     facts: Object = {}
     with Noting(notes):
         # By its value, as a renewal asks: the accessor that the Secret names may be another one's.

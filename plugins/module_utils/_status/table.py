@@ -46,8 +46,11 @@ def _not_ready(agent: Object) -> str:
 
 def _row_with_secrets(agent: Object) -> list[str]:
     """'?' for what is not known."""
-    plain, facts = _row(agent), agent["secrets"]
-    stamp, version, left = _stamp(agent), facts["vault_version"], facts["secret_id_seconds_left"]
+    plain = _row(agent)
+    facts = agent["secrets"]
+    stamp = _stamp(agent)
+    version = facts["vault_version"]
+    left = facts["secret_id_seconds_left"]
     newest = {None: "?", 0: "-"}.get(version, f"v{version}")
     pods = {
         "": "-",

@@ -123,14 +123,17 @@ class Vault:
     ) -> dict[str, Any]:
         """The parsed answer; {} for one that has no body, and for 404 with missing_ok. A write that would do something
         else the second time must come with retry=False."""
-        budget, problem, renewed = Budget(VAULT_RETRIES if retry else 0.0), "", False
+        budget = Budget(VAULT_RETRIES if retry else 0.0)
+        problem = ""
+        renewed = False
         for _attempt in backoff(budget):
             try:
                 answer = self._send(method, path, data)
             except NoAnswer as error:
                 problem = str(error)
                 continue
-            code, body = answer.status, parsed(answer)
+            code = answer.status
+            body = parsed(answer)
             if code in (200, 204):
                 return body
             if code == 404 and missing_ok:
@@ -220,7 +223,8 @@ class Vault:
     def destroy_secret_id(self, mount: str, name: str, accessor: str) -> None:
         """Nobody logs in with it any more; it may have ended already. Vault answers 500 for one that it does not know:
         so after a lost answer it is looked for, not blindly destroyed again."""
-        path, budget = f"auth/{mount}/role/{name}/secret-id-accessor/destroy", Budget(VAULT_RETRIES)
+        path = f"auth/{mount}/role/{name}/secret-id-accessor/destroy"
+        budget = Budget(VAULT_RETRIES)
         for _attempt in backoff(budget):
             if self.secret_id(mount, name, accessor=accessor) is None:
                 return
