@@ -148,6 +148,20 @@ expires:
   returned: success, with O(secret_id=renew)
   type: str
   sample: "2026-12-25T07:37:15Z"
+steps:
+  description: What was done, in order, and after how many seconds.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - step: role
+      words: AppRole roberval-role written
+      at: 0.412
+retries:
+  description: How many requests to the API server had to be sent again.
+  returned: success
+  type: int
+  sample: 0
 changes:
   description: What was done, or in check mode would be. No value in it.
   returned: success
@@ -176,6 +190,14 @@ error:
       description: Who holds the lock.
       type: str
       returned: when RV(error.kind=locked)
+    steps:
+      description: As RV(steps), up to the failure.
+      type: list
+      elements: dict
+    changes:
+      description: As RV(changes), up to the failure.
+      type: list
+      elements: str
   sample:
     kind: vault
     message: Vault at https://vault.example.com:8200 is sealed

@@ -220,12 +220,14 @@ error:
       description: As RV(steps), up to the failure.
       type: list
       elements: dict
-      returned: when the new pod did not come up
     changes:
       description: As RV(changes), up to the failure, going back included.
       type: list
       elements: dict
-      returned: when the new pod did not come up
+    error_back:
+      description: Why going back failed, where it was not the pod's fault. With RV(error.kind), message and hint.
+      type: dict
+      returned: when going back was refused or could not be done
     missing_keys:
       description: Required keys that have no value.
       type: list

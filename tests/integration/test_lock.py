@@ -20,7 +20,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import DURATION_VARIABLE, Lock
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import DURATION_VARIABLE
 from tests.integration.fleet import NAMESPACE, Fleet, Object, apply, get, kubectl, pods
 from tests.sandbox.existing import Existing
 from tests.sandbox.paths import CHECKOUT

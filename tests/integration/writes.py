@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import DURATION_VARIABLE
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import DURATION_VARIABLE
 from tests.integration.fleet import NAMESPACE, Fleet, get, kubectl
 from tests.sandbox.kill import AfterWrite
 from tests.sandbox.proxy import Request, Through, proxied

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
@@ -17,6 +18,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import manifest as record_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import new as new_release
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, from_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import AGENT
@@ -29,6 +32,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict
     Wanted,
     judge,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 
 Object = dict[str, Any]
 DIGEST = "sha256:" + "a1" * 32
@@ -240,3 +244,11 @@ def at_once(new: Any, *exits: Exit) -> Verdict:
 
 def ended(code: int, log: str = "", number: int = 0, reason: str = "Error") -> Exit:
     return Exit(NAME, number, code, reason, log)
+
+
+def session(kube: Any = None, **params: Any) -> Session[Agent]:
+    """A run that has not done anything yet. kube: what stands in for the API server."""
+    context = Context({}, "/nowhere", diff=True)
+    server: Any = kube or SimpleNamespace(retries=0)
+    writer = Writer(server)
+    return Session(agent(), {"force_unlock": False, **params}, context, server, "uid", writer, "alice", writer.changes)

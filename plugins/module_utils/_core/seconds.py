@@ -19,7 +19,7 @@ REGISTRY_REQUEST = (2, 10)
 TRIAL_REQUEST = (5, 15)
 #: The first tool that a fresh gateway is asked for loads half of it: 22 s were seen on a busy node.
 GATEWAY_REQUEST = 40.0
-#: A program in a container: `printenv` and the like.
+#: A program in a container, and the way to it.
 EXEC = 30
 
 # All attempts of one request together.
@@ -30,6 +30,8 @@ VAULT_RETRIES = 20.0
 REGISTRY_RETRIES = 20.0
 #: A gateway that is busy, or closes its port-forward, after it has become ready.
 GATEWAY_RETRIES = 90.0
+#: What is left for that of the timeout of a rollout, at the least.
+GATEWAY_LEAST = 10.0
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 16.0
 #: For so long after a connection broke, an API server may be one that has just started: it answers before it has loaded

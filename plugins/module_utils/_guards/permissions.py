@@ -12,8 +12,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 
+#: (group, resource, verbs), of one namespace.
+Needs = tuple[tuple[str, str, tuple[str, ...]], ...]
+
 #: What a rollout does in the namespace: (group, resource, verbs). docs/permissions grants exactly this.
-ROLLOUT_NEEDS = (
+ROLLOUT_NEEDS: Needs = (
     ("apps", "deployments", ("get", "list", "watch", "create", "patch")),
     ("apps", "replicasets", ("list", "watch")),
     ("", "pods", ("list", "watch")),
@@ -27,16 +30,16 @@ ROLLOUT_NEEDS = (
     ("external-secrets.io", "externalsecrets", ("get", "create", "patch")),
     ("coordination.k8s.io", "leases", ("get", "create", "update")),
 )
-PROBE_NEEDS = (("", "pods/portforward", ("get", "create")),)
-EXEC_NEEDS = (("", "pods/exec", ("get", "create")),)
+PROBE_NEEDS: Needs = (("", "pods/portforward", ("get", "create")),)
+EXEC_NEEDS: Needs = (("", "pods/exec", ("get", "create")),)
 #: What providing access does there, before any rollout.
-ACCESS_NEEDS = (
+ACCESS_NEEDS: Needs = (
     ("", "secrets", ("get", "create", "patch")),
     ("", "configmaps", ("get",)),
     ("coordination.k8s.io", "leases", ("get", "create", "update")),
 )
 #: What the renewal of a SecretID does there.
-RENEWAL_NEEDS = (
+RENEWAL_NEEDS: Needs = (
     ("", "secrets", ("get", "patch")),
     ("", "configmaps", ("get",)),
     ("external-secrets.io", "secretstores", ("get", "list", "watch", "patch")),
@@ -58,7 +61,7 @@ def _grants(rules: Iterable[Mapping[str, Any]], group: str, resource: str, verb:
     )
 
 
-def missing_permissions(review: Mapping[str, Any], needs: Iterable[tuple[str, str, tuple[str, ...]]]) -> list[str]:
+def missing_permissions(review: Mapping[str, Any], needs: Needs) -> list[str]:
     """'patch deployments.apps', … ; [] also where the server calls its review incomplete (webhook authorizers)."""
     if review.get("incomplete"):
         return []
@@ -71,9 +74,7 @@ def missing_permissions(review: Mapping[str, Any], needs: Iterable[tuple[str, st
     ]
 
 
-def require_permissions(
-    kube: Kube, namespace: str, needs: Iterable[tuple[str, str, tuple[str, ...]]], identity: str = "operator"
-) -> None:
+def require_permissions(kube: Kube, namespace: str, needs: Needs, identity: str = "operator") -> None:
     missing = missing_permissions(kube.review_rules(namespace), needs)
     if missing:
         raise AgentError(

@@ -1,7 +1,8 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writing one object: server-side apply under the lock, a fence and the version that was read after it."""
+"""Writing one object: a POST for what is not there, else a server-side apply, under the lock, a fence and the version
+that was read after it. The lock is asked before each attempt of a request, not before the first."""
 
 from __future__ import annotations
 
@@ -20,13 +21,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare im
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import as_applied
 
 _ATTEMPTS = 6
 
 
 @dataclass
 class Writer:
-    """Collects what was changed. may_write is the lock's question, asked before every write; fence its number."""
+    """Collects what was changed. may_write is the lock's question, asked before every attempt; fence its number."""
 
     kube: Kube
     take_ownership: bool = False
@@ -60,52 +62,69 @@ class Writer:
         return kept
 
     def remove(self, live: Object) -> None:
-        kind = BY_NAME[live["kind"]]
-        meta = live["metadata"]
-        if not names.is_ours(live):
-            raise AgentError(
-                ErrorKind.NOT_OURS, f"{kind.name} {meta['name']} was not made by this collection, so it is not removed"
-            )
-        self.may_write()
-        if self.kube.delete(kind, meta["namespace"], meta["name"], uid=meta["uid"], dry_run=self.dry_run):
-            self._note(live, live, None)
+        """Gone, or found gone. Where it was changed meanwhile it is looked at again."""
+        found: Object | None = live
+        for _attempt in range(_ATTEMPTS):
+            if found is None:
+                return
+            if not names.is_ours(found):
+                raise AgentError(
+                    ErrorKind.NOT_OURS,
+                    f"{found['kind']} {found['metadata']['name']} was not made by this collection, so it stays",
+                )
+            try:
+                if self.kube.delete(found, dry_run=self.dry_run, ask=self.may_write):
+                    self._note(found, found, None)
+                return
+            except Conflict:
+                found = self._look_again(live)
+        raise _never_still(live)
 
     def signal(self, live: Object, manager: str, annotation: str, value: str) -> Object:
         """One annotation by a manager of its own, so that what FIELD_MANAGER applies need not carry it."""
-        meta = live["metadata"]
-        body = {
-            "apiVersion": live["apiVersion"],
-            "kind": live["kind"],
-            "metadata": {
-                "name": meta["name"],
-                "namespace": meta["namespace"],
-                "uid": meta["uid"],
-                "annotations": {annotation: value},
-            },
-        }
-        self.may_write()
-        return self.kube.apply(body, manager=manager, force=True)
+        found: Object | None = live
+        for _attempt in range(_ATTEMPTS):
+            if found is None:
+                raise NotFound(f"{live['kind']} {live['metadata']['name']} has gone", "Run rollout.yml again.")
+            meta = {name: live["metadata"][name] for name in ("name", "namespace", "uid")}
+            body = {
+                "apiVersion": live["apiVersion"],
+                "kind": live["kind"],
+                "metadata": {
+                    **meta,
+                    "resourceVersion": found["metadata"]["resourceVersion"],
+                    "annotations": {annotation: value},
+                },
+            }
+            try:
+                return self.kube.apply(body, manager=manager, force=True, ask=self.may_write)
+            except Conflict:
+                found = self._look_again(live)
+        raise _never_still(live)
 
-    def raise_fence(self, live: Object | None) -> Object | None:
+    def raise_fence(self, live: Object) -> Object:
         """After a take-over, before anything else: a run that survived its kill then meets a newer version, sees this
         number and stops."""
-        return self.signal(live, names.FENCE_MANAGER, names.FENCE, str(self.fence)) if live else None
+        return self.signal(live, names.FENCE_MANAGER, names.FENCE, str(self.fence))
 
     def _send(self, wanted: Object, live: Object | None) -> Object:
         force = self.take_ownership
         name = f"{wanted['kind']} {wanted['metadata']['name']}"
         for _attempt in range(_ATTEMPTS):
-            self.may_write()
-            body = wanted if live is None else _under_version(wanted, live)
             try:
-                return self.kube.apply(body, force=force, dry_run=self.dry_run)
+                if live is None:
+                    return self.kube.create(wanted, dry_run=self.dry_run, ask=self.may_write)
+                body = _under_version(wanted, self._as_applied(live))
+                return self.kube.apply(body, force=force, dry_run=self.dry_run, ask=self.may_write)
             except Conflict as error:
-                owners = error.owners
-                if owners and all(owner.startswith("kubectl") for owner in owners.values()):
-                    self.progress(
-                        f"{name}: {', '.join(sorted(owners))} changed by hand "
-                        f"({', '.join(sorted(set(owners.values())))}); putting back"
-                    )
+                # A dry run has left what we created as it stands.
+                owners = {field: owner for field, owner in error.owners.items() if owner != names.FIELD_MANAGER}
+                if all(owner.startswith("kubectl") for owner in owners.values()) and error.owners:
+                    if owners:
+                        self.progress(
+                            f"{name}: {', '.join(sorted(owners))} changed by hand "
+                            f"({', '.join(sorted(set(owners.values())))}); putting back"
+                        )
                     force = True
                     continue
                 if owners:
@@ -113,19 +132,23 @@ class Writer:
             live = self._look_again(wanted)
             if live is not None and not differences(wanted, live):
                 return live  # our own write, whose answer was lost
-        raise AgentError(
-            ErrorKind.CONFLICT,
-            f"{name} keeps being changed by something else",
-            "Look who writes to it: kubectl get … --show-managed-fields.",
-        )
+        raise _never_still(wanted)
+
+    def _as_applied(self, live: Object) -> Object:
+        """The object with all that is ours in the entry of our applies: see managed_fields."""
+        fields = None if self.dry_run else as_applied(live)
+        if fields is None:
+            return live
+        meta = {name: live["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
+        body = {"metadata": {**meta, "managedFields": fields}}
+        return self.kube.merge(BY_NAME[live["kind"]], body, ask=self.may_write)
 
     def _look_again(self, wanted: Object) -> Object | None:
         meta = wanted["metadata"]
         live = self.kube.get(BY_NAME[wanted["kind"]], meta["namespace"], meta["name"])
         if live is None:
             return None
-        fence = int((live["metadata"].get("annotations") or {}).get(names.FENCE) or 0)
-        if fence > self.fence:
+        if fence_of(live) > self.fence:
             raise AgentError(
                 ErrorKind.LOCK_LOST,
                 f"another run has taken over {meta['name']}",
@@ -148,6 +171,20 @@ class Writer:
         self.diffs.append(
             {"before_header": f"{kind} {name}", "after_header": f"{kind} {name}", "before": before, "after": after}
         )
+
+
+def fence_of(live: Object) -> int:
+    """How often the agent's lock had changed hands when it was taken over last; 0 where it never was."""
+    told = (live["metadata"].get("annotations") or {}).get(names.FENCE) or ""
+    return int(told) if told.isdecimal() else 0
+
+
+def _never_still(live: Object) -> AgentError:
+    return AgentError(
+        ErrorKind.CONFLICT,
+        f"{live['kind']} {live['metadata']['name']} keeps being changed by something else",
+        "Look who writes to it: kubectl get … --show-managed-fields.",
+    )
 
 
 def _under_version(wanted: Object, live: Object) -> Object:

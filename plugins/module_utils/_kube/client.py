@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -35,8 +35,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME, NAMESPACE, Kind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FIELD_MANAGER
 
+#: Asked before each attempt of a write: a retried request may outlive the lease under which it was sent first.
+Ask = Callable[[], None]
 _PAGE = 500
-
 _NO_LOG = "unable to retrieve container logs"
 
 
@@ -100,11 +101,15 @@ class Kube:
         retry: bool = True,
         budget: Budget | None = None,
         accept: str = "application/json",
+        ask: Ask | None = None,
     ) -> Object:
-        """The parsed answer. AgentError 'unavailable' once the budget is spent, else the refusal in our words."""
+        """The parsed answer. ask: whether it may be sent, for each attempt anew. AgentError 'unavailable' once the
+        budget is spent, else the refusal in our words."""
         budget = budget or Budget(KUBE_RETRIES if retry else 0.0)
         problem = ""
         for attempt in backoff(budget):
+            if ask:
+                ask()
             try:
                 answer = self._send(method, path, query or {}, body=body, content_type=content_type, accept=accept)
             except FAULTS as error:
@@ -172,32 +177,52 @@ class Kube:
         return True
 
     def apply(
-        self, body: Object, *, manager: str = FIELD_MANAGER, force: bool = False, dry_run: bool = False
+        self,
+        body: Object,
+        *,
+        manager: str = FIELD_MANAGER,
+        force: bool = False,
+        dry_run: bool = False,
+        ask: Ask | None = None,
     ) -> Object:
         """Server-side apply. Idempotent, so it is retried; a resourceVersion in the body is its precondition."""
         kind = BY_NAME[body["kind"]]
         meta = body["metadata"]
         query = {"fieldManager": manager, "force": str(force).lower(), **({"dryRun": "All"} if dry_run else {})}
         path = kind.path(meta.get("namespace", ""), meta["name"])
-        return self.request("PATCH", path, query=query, body=body, content_type="application/apply-patch+yaml")
+        return self.request("PATCH", path, query=query, body=body, content_type="application/apply-patch+yaml", ask=ask)
 
-    def create(self, kind: Kind, body: Object) -> Object:
-        """Never sent twice: after a lost answer the caller reads by name and compares."""
-        path = kind.path(body["metadata"].get("namespace", ""))
-        return self.request("POST", path, body=body, query={"fieldManager": FIELD_MANAGER}, retry=False)
+    def merge(self, kind: Kind, body: Object, *, dry_run: bool = False, ask: Ask | None = None) -> Object:
+        """A merge patch of what body says, under the resourceVersion and uid that stand in its metadata."""
+        path = kind.path(body["metadata"].get("namespace", ""), body["metadata"]["name"])
+        query = {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        return self.request("PATCH", path, query=query, body=body, content_type="application/merge-patch+json", ask=ask)
+
+    def create(self, body: Object, *, dry_run: bool = False, retry: bool = True, ask: Ask | None = None) -> Object:
+        """Conflict (is_there_already) where it is: made by somebody else, or by an attempt whose answer was lost; the
+        caller reads by name and compares. Never an apply: one that arrives late would overwrite what another run made.
+        """
+        path = BY_NAME[body["kind"]].path(body["metadata"].get("namespace", ""))
+        query = {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        return self.request("POST", path, body=body, query=query, retry=retry, ask=ask)
 
     def replace(self, kind: Kind, body: Object, budget: Budget | None = None) -> Object:
         """A write under the resourceVersion that the body carries."""
         path = kind.path(body["metadata"].get("namespace", ""), body["metadata"]["name"])
         return self.request("PUT", path, body=body, query={"fieldManager": FIELD_MANAGER}, budget=budget)
 
-    def delete(self, kind: Kind, namespace: str, name: str, *, uid: str, dry_run: bool = False) -> bool:
-        """False when it was gone already. The uid is a precondition: never somebody's new object of the same name."""
+    def delete(self, live: Object, *, dry_run: bool = False, ask: Ask | None = None) -> bool:
+        """False when it was gone already. uid and resourceVersion are its preconditions: never somebody's new object of
+        the same name, nor one that was changed since it was looked at (Conflict)."""
+        kind = BY_NAME[live["kind"]]
+        meta = live["metadata"]
         # Where a body is sent the server looks at nothing else: a dry run that stands in the query alone deletes.
         dry: Object = {"dryRun": ["All"]} if dry_run else {}
-        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background", **dry}
+        preconditions = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+        body = {"preconditions": preconditions, "propagationPolicy": "Background", **dry}
+        path = kind.path(meta["namespace"], meta["name"])
         try:
-            self.request("DELETE", kind.path(namespace, name), body=body, query={"dryRun": "All"} if dry_run else {})
+            self.request("DELETE", path, body=body, query={"dryRun": "All"} if dry_run else {}, ask=ask)
         except NotFound:
             return False
         return True
@@ -257,7 +282,7 @@ class Kube:
 
     @staticmethod
     def _library() -> Any:
-        # Who opens streams has imported it before: _verify.
+        # Who opens streams has imported it before: _rollout.gateway.
         from ansible_collections.digitalsys.agents.plugins.module_utils._kube import library
 
         return library
@@ -267,9 +292,9 @@ class Kube:
         second: to be called where there is time."""
         self._library().pods_api(self._access.configuration())
 
-    def port_forward(self, namespace: str, pod: str, port: int) -> Any:
+    def port_forward(self, namespace: str, pod: str, port: int, seconds: float) -> Any:
         """A socket to the pod's port through the API server (pod addresses are not reachable from AWX or a laptop)."""
-        return self._library().port_forward(self._access.configuration(), namespace, pod, port)
+        return self._library().port_forward(self._access.configuration(), namespace, pod, port, seconds)
 
     def exec(self, namespace: str, pod: str, container: str, command: list[str]) -> str | None:
         """What a command in the container prints; None where it did not come to run. Its words stand in the API

@@ -10,6 +10,8 @@ opens streams, at its top, before workers are forked; and whoever meets such a k
 from __future__ import annotations
 
 import os
+import queue
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -152,13 +154,33 @@ def pods_api(config: Any) -> Any:
     return client.CoreV1Api(client.ApiClient(config))
 
 
-def port_forward(config: Any, namespace: str, pod: str, port: int) -> Any:
-    """A socket to the pod's port through the API server. NoStream where it opens none."""
-    connect = pods_api(config).connect_get_namespaced_pod_portforward
+def _within(seconds: float, connect: Callable[[], Any]) -> Any:
+    """The library opens a stream without any bound in time: a server that takes the connection and says no more would
+    be waited for for ever. What comes later than that is nobody's any more, and ends with this process."""
+    answers: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((connect(), None))
+        except Exception as error:
+            answers.put((None, error))
+
+    threading.Thread(target=run, name="stream", daemon=True).start()
     try:
-        return portforward(connect, pod, namespace, ports=str(port)).socket(port)
-    except ApiException as error:
+        opened, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise NoStream(0, f"no answer within {seconds:.0f} s") from None
+    if isinstance(error, ApiException):
         raise NoStream(error.status, error.reason) from None
+    if error:
+        raise error
+    return opened
+
+
+def port_forward(config: Any, namespace: str, pod: str, port: int, seconds: float) -> Any:
+    """A socket to the pod's port through the API server. NoStream where it opens none in that time."""
+    connect = pods_api(config).connect_get_namespaced_pod_portforward
+    return _within(seconds, lambda: portforward(connect, pod, namespace, ports=str(port)).socket(port))
 
 
 def execute(config: Any, namespace: str, pod: str, container: str, command: list[str]) -> str:
@@ -166,8 +188,5 @@ def execute(config: Any, namespace: str, pod: str, container: str, command: list
     connect = pods_api(config).connect_get_namespaced_pod_exec
     # Nothing is sent, and what it complains of is not wanted.
     wanted = {"stdin": False, "stdout": True, "stderr": False, "tty": False}
-    try:
-        said = stream(connect, pod, namespace, container=container, command=command, _request_timeout=EXEC, **wanted)
-    except ApiException as error:
-        raise NoStream(error.status, error.reason) from None
-    return str(said)
+    run = {"container": container, "command": command, "_request_timeout": EXEC}
+    return str(_within(EXEC, lambda: stream(connect, pod, namespace, **run, **wanted)))

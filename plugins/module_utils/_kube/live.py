@@ -20,6 +20,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     DEPLOYMENT,
     EXTERNAL_SECRET,
     NETWORK_POLICY,
+    SECRET,
     SECRET_STORE,
     SERVICE_ACCOUNT,
     Kind,
@@ -70,6 +71,11 @@ def object_names(agent: str) -> dict[str, str]:
         DEPLOYMENT.name: agent,
         CONFIG_MAP.name: names.releases(agent),
     }
+
+
+def name_of(kind: Kind, agent: str) -> str:
+    """Of the agent's one object of this kind. Its Secret is the one that ESO logs in by: the other one is ESO's own."""
+    return names.approle_secret(agent) if kind == SECRET else object_names(agent)[kind.name]
 
 
 def look(kube: Kube, namespace: str, agent: str, *kinds: Kind) -> Live:

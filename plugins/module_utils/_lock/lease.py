@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lock of one agent: a Lease that is renewed while its holder lives, and taken over when it stands still.
 
-Clocks are never compared: whether a lease moves is judged by the local monotonic clock alone.
+Clocks are never compared: whether a lease moves is judged by our own clock alone.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ import datetime
 import secrets
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.clock import elapsed
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import (
-    LOCK,
-    LOCK_LEAST,
     LOCK_LOOK,
     LOCK_PATIENCE,
     LOCK_RELEASE,
@@ -29,57 +26,39 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube import nam
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import LEASE
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
-
-#: Whole seconds instead, from 5 on: for tests, which leave the locks of dead runs behind by the dozen. It shortens what
-#: this run's lease says, and never how long it waits for another's that says more.
-DURATION_VARIABLE = "AGENTS_TEST_LOCK_SECONDS"
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import Standing, Times, Watched
 
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-@dataclass(frozen=True)
-class Times:
-    """Of one lease, in seconds: it is renewed often enough to miss some renewals, and its holder stops writing some
-    time before others take over."""
-
-    duration: int = LOCK
-
-    @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Times:
-        """A value that is no such number counts as none."""
-        told = environ.get(DURATION_VARIABLE, "")
-        return cls(min(max(LOCK_LEAST, int(told)), LOCK) if told.isdecimal() else LOCK)
-
-    @property
-    def renew(self) -> float:
-        return self.duration / 5
-
-    @property
-    def sure(self) -> float:
-        return self.duration - self.renew
-
-    def dead_after(self, spec: Object) -> int:
-        """How long somebody's lease must stand still: as long as it says itself, if that is longer."""
-        said = spec.get("leaseDurationSeconds")
-        return max(self.duration, said if isinstance(said, int) else 0)
-
-
 class Lock:
-    """A context manager. require() is asked before every write; fence is the lease's count of changes of hands.
+    """A context manager. require() is asked before every attempt of a write; fence counts the changes of hands.
+
+    above: the highest fence that stands on what this run has looked at. A Lease that was deleted begins again above it,
+    so that a fence never goes down.
 
     Raises AgentError 'locked' within five seconds when somebody else's lease moves.
     """
 
     def __init__(
-        self, kube: Kube, namespace: str, agent: str, holder: str, context: Context, *, force: bool = False
+        self,
+        kube: Kube,
+        namespace: str,
+        agent: str,
+        holder: str,
+        context: Context,
+        *,
+        force: bool = False,
+        above: int = 0,
     ) -> None:
         self._kube = kube
         self._namespace = namespace
         self._name = names.lease(agent)
         self._context = context
         self._force = force
+        self._above = above
         self._agent = agent
         self._times = Times.of(context.environ)
         self.identity = f"{holder} #{secrets.token_hex(4)}"
@@ -88,7 +67,7 @@ class Lock:
         #: The whole identity behind it.
         self.previous_identity = ""
         self._lease: Object = {}
-        #: Until when nobody else can have taken the lease over, on the local monotonic clock.
+        #: Until when nobody else can have taken the lease over, on our own clock.
         self._sure_until = 0.0
         self._stop = threading.Event()
         self._lost = threading.Event()
@@ -109,15 +88,13 @@ class Lock:
             self._release()
 
     def require(self) -> None:
-        """Before every write: whoever lost the lease must not touch the agent any more.
+        """Before every attempt of a write: whoever lost the lease must not touch the agent any more.
 
         While it was not renewed in time (the API server restarts, this process was stopped) nobody knows; this waits
         until the first renewal that is taken or refused says so.
         """
         with self._renewed:
-            known = self._renewed.wait_for(
-                lambda: self._lost.is_set() or time.monotonic() < self._sure_until, LOCK_PATIENCE
-            )
+            known = self._renewed.wait_for(lambda: self._lost.is_set() or elapsed() < self._sure_until, LOCK_PATIENCE)
         if self._lost.is_set():
             raise AgentError(
                 ErrorKind.LOCK_LOST,
@@ -132,17 +109,15 @@ class Lock:
             )
 
     def _acquire(self) -> None:
-        seen = ""
-        since = time.monotonic()
-        told = False
+        watched = Watched(self._times, self.identity)
         broken = ""
-        begun = time.monotonic()
+        begun = elapsed()
         while True:
             live = self._kube.get(LEASE, self._namespace, self._name)
             if live is None:
                 if self._create():
                     return
-                if time.monotonic() - begun > LOCK_PATIENCE:
+                if elapsed() - begun > LOCK_PATIENCE:
                     raise AgentError(
                         ErrorKind.UNAVAILABLE,
                         f"Lease {self._name} could not be made within {LOCK_PATIENCE:.0f} s",
@@ -156,53 +131,42 @@ class Lock:
                     f"Lease {self._name} was not made by this collection",
                     "Remove it, or choose another agent name.",
                 )
-            spec = live.get("spec") or {}
-            holder = spec.get("holderIdentity") or ""
-            if not holder or holder == self.identity:
+            holder = (live.get("spec") or {}).get("holderIdentity") or ""
+            standing = watched.look(live)
+            if standing is Standing.FREE:
                 # It is ours already where the answer to our write was lost; then the fence of the one before us is
                 # still to be raised.
                 if self._take(live, taken_from=broken if holder else ""):
                     return
                 continue
-            state = f"{holder} {live['metadata']['resourceVersion']}"
-            if self._force:
-                self._context.progress(
-                    f"{self._agent}: breaking the lock of {shown_holder(holder)} (held for {held_for(spec)}), as told"
-                )
+            if self._force or standing is Standing.DEAD:
+                self._context.progress(f"{self._agent}: {self._why_broken(live, watched)}")
                 broken = holder
                 if self._take(live, taken_from=holder):
                     return
                 continue
-            if state != seen:
-                if seen:
-                    raise self._held(holder, spec)
-                seen = state
-                since = time.monotonic()
-            waited = time.monotonic() - since
-            dead_after = self._times.dead_after(spec)
-            if waited > dead_after:
-                self._context.progress(
-                    f"{self._agent}: the lock of {shown_holder(holder)} has not moved for "
-                    f"{dead_after} s; taking it over"
-                )
-                broken = holder
-                if self._take(live, taken_from=holder):
-                    return
-                continue
-            if waited > Times(dead_after).renew + 1 and not told:
-                told = True
+            if standing is Standing.MOVING:
+                raise self._held(live)
+            if watched.is_worth_a_word():
                 self._context.progress(
                     f"{self._agent}: locked by {shown_holder(holder)}, whose lock does not move; waiting "
-                    f"{dead_after} s before taking it over"
+                    f"{watched.dead_after} s before taking it over"
                 )
             time.sleep(LOCK_LOOK)
 
-    def _held(self, holder: str, spec: Object) -> AgentError:
+    def _why_broken(self, live: Object, watched: Watched) -> str:
+        holder = shown_holder(live["spec"]["holderIdentity"])
+        if self._force:
+            return f"breaking the lock of {holder} (held for {held_for(live['spec'])}), as told"
+        return f"the lock of {holder} has not moved for {watched.dead_after} s; taking it over"
+
+    def _held(self, live: Object) -> AgentError:
+        holder = shown_holder(live["spec"]["holderIdentity"])
         return AgentError(
             ErrorKind.LOCKED,
-            f"{self._agent} is being changed by {shown_holder(holder)}, who holds the lock since {held_for(spec)}",
+            f"{self._agent} is being changed by {holder}, who holds the lock since {held_for(live['spec'])}",
             "Wait for that run to end, then run again. force_unlock breaks the lock of a run that you know is dead.",
-            {"holder": shown_holder(holder)},
+            {"holder": holder},
         )
 
     def _spec(self, transitions: int) -> Object:
@@ -216,28 +180,33 @@ class Lock:
         }
 
     def _create(self) -> bool:
+        # The first lease of an agent counts from nought. One that was made before, and deleted, goes on above what it
+        # has left behind: for whoever held it last that is a take-over.
+        transitions = self._above + 1 if self._above else 0
         body = {
             "apiVersion": LEASE.api_version,
             "kind": LEASE.name,
-            "spec": self._spec(0),
+            "spec": self._spec(transitions),
             "metadata": {"name": self._name, "namespace": self._namespace, "labels": names.labels(self._agent)},
         }
-        sent = time.monotonic()
+        sent = elapsed()
         try:
-            self._lease = self._kube.create(LEASE, body)
+            self._lease = self._kube.create(body, retry=False)
         except AgentError as error:
             if error.kind in (ErrorKind.CONFLICT, ErrorKind.UNAVAILABLE):
                 # Somebody was faster, or the answer was lost: the next look tells, our identity is unique. The look
                 # itself is bounded by its own retries.
                 return False
             raise
+        self.fence = transitions
+        self.taken_over_from = "a run whose Lease was deleted" if transitions else ""
         self._sure(sent)
         return True
 
     def _take(self, live: Object, taken_from: str = "") -> bool:
-        transitions = int((live.get("spec") or {}).get("leaseTransitions") or 0) + 1
+        transitions = max(int((live.get("spec") or {}).get("leaseTransitions") or 0), self._above) + 1
         body = {**live, "spec": self._spec(transitions)}
-        sent = time.monotonic()
+        sent = elapsed()
         try:
             self._lease = self._kube.replace(LEASE, body)
         except AgentError as error:
@@ -258,7 +227,7 @@ class Lock:
 
     def _keep(self) -> None:
         while not self._stop.wait(self._times.renew):
-            sent = time.monotonic()
+            sent = elapsed()
             try:
                 self._renew(Budget(self._times.sure))
                 self._sure(sent)

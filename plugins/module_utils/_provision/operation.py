@@ -18,25 +18,18 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
     access_secret,
     read_access,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     ACCESS_NEEDS,
-    require_permissions,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import NAMESPACE, SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import stranger
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import (
-    check_key,
+    Home,
     check_mount,
-    check_vault_path,
+    home,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import OF_GO, seconds_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import (
@@ -44,8 +37,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_pol
     generated_keys,
     of_options,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.operation import renew
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, require_kv2
@@ -64,56 +57,46 @@ def role_settings(agent: str, params: Params) -> Object:
     }
 
 
-def _checked(params: Params) -> tuple[str, str, str]:
-    agent = check_agent_name(params["name"])
-    namespace = check_namespace(params["namespace"])
-    path = check_vault_path(params["vault_path"], agent)
-    for option in ("vault_mount", "approle_mount"):
-        check_mount(params[option], option)
+def _checked(params: Params) -> Home:
+    check_mount(params["approle_mount"], "approle_mount")
     for option in _TTLS:
         seconds_of(params[option], option, OF_GO, zero=True)
-    for key in params["required_keys"]:
-        check_key(key)
     of_options(params["key_policy"])
-    return agent, namespace, path
+    return home(params)
 
 
 class _Access:
     """The steps, each told and counted; nothing is written in check mode."""
 
-    def __init__(self, kube: Kube, vault: Vault, params: Params, context: Context) -> None:
-        self.kube = kube
+    def __init__(self, run: Session[Home], vault: Vault) -> None:
+        self.run = run
         self.vault = vault
-        self.params = params
-        self.context = context
-        self.agent, self.namespace, self.path = _checked(params)
-        self.mount = params["vault_mount"]
-        self.approle = params["approle_mount"]
-        self.changes: list[str] = []
-        self.writer = Writer(kube, take_ownership=True, progress=context.progress)
+        self.agent = run.agent.name
+        self.namespace = run.agent.namespace
+        self.path = run.agent.vault_path
+        self.mount = run.agent.vault_mount
+        self.approle = run.params["approle_mount"]
 
-    def change(self, words: str) -> bool:
+    def change(self, code: str, words: str) -> bool:
         """True when it is to be done for real."""
-        self.changes.append(words)
-        self.context.progress(f"{self.agent}: {words}" + (" (would)" if self.context.check_mode else ""))
-        if not self.context.check_mode:
-            self.writer.may_write()
-        return not self.context.check_mode
+        check_mode = self.run.context.check_mode
+        self.run.changes.append(words)
+        self.run.step(code, words + (" (would)" if check_mode else ""))
+        return not check_mode
 
     def namespace_exists(self) -> bool:
-        if self.kube.get(NAMESPACE, "", self.namespace) is not None:
+        if self.run.kube.get(NAMESPACE, "", self.namespace) is not None:
             return True
-        if self.change(f"namespace {self.namespace} made"):
+        if self.change("namespace", f"namespace {self.namespace} made"):
             body = {
                 "apiVersion": "v1",
                 "kind": "Namespace",
                 "metadata": {"name": self.namespace, "labels": names.fleet_labels()},
             }
             try:
-                self.kube.create(NAMESPACE, body)
-            except AgentError as error:
-                there = isinstance(error, Conflict) and error.is_there_already
-                if not there and error.kind is not ErrorKind.UNAVAILABLE:
+                self.run.kube.create(body)
+            except Conflict as error:
+                if not error.is_there_already:
                     raise
             return True
         return False
@@ -124,53 +107,53 @@ class _Access:
         entry = Entry(self.vault, self.mount, self.path)
         found = entry.read()
         values, version = found or ({}, entry.metadata().last)
-        policies = of_options(self.params["key_policy"])
+        policies = of_options(self.run.params["key_policy"])
         new = [key for key in generated_keys(policies) if not values.get(key)]
-        if new and self.change(f"Vault's {self.mount}/{self.path}: {', '.join(new)} generated"):
+        if new and self.change("values", f"Vault's {self.mount}/{self.path}: {', '.join(new)} generated"):
             # A whole write under check-and-set: whoever wrote meanwhile is not overwritten, the run is simply repeated.
             values = {**values, **{key: generate(policies[key]) for key in new}}
             entry.write(values, expected_version=version)
-        return [key for key in self.params["required_keys"] if not values.get(key) and key not in new]
+        return [key for key in self.run.params["required_keys"] if not values.get(key) and key not in new]
 
     def journal(self) -> None:
         """Where rotations keep what they are about to do: short, and only ever written under check-and-set."""
         where = journals.entry(self.vault, self.mount, self.agent)
         found = where.metadata()
         as_wanted = found.max_versions == journals.MAX_VERSIONS and found.cas_required
-        if not as_wanted and self.change(f"journal of rotations at {where} made"):
+        if not as_wanted and self.change("journal", f"journal of rotations at {where} made"):
             where.settle(max_versions=journals.MAX_VERSIONS, cas_required=True)
 
     def policy(self) -> None:
         name = vault_names.policy(self.agent)
         wanted = policy_text(self.mount, self.path)
-        if self.vault.policy(name) != wanted and self.change(f"policy {name} written"):
+        if self.vault.policy(name) != wanted and self.change("policy", f"policy {name} written"):
             self.vault.write_policy(name, wanted)
 
     def role(self) -> None:
         name = vault_names.role(self.agent)
-        wanted = role_settings(self.agent, self.params)
+        wanted = role_settings(self.agent, self.run.params)
         found = self.vault.role(self.approle, name) or {}
-        if {key: found.get(key) for key in wanted} != wanted and self.change(f"AppRole {name} written"):
+        if {key: found.get(key) for key in wanted} != wanted and self.change("role", f"AppRole {name} written"):
             self.vault.write_role(self.approle, name, wanted)
 
     def secret_id(self, there: bool) -> None:
         """A SecretID that still logs in is kept. A new one is written at once, together with its accessor."""
         name = names.approle_secret(self.agent)
         role = vault_names.role(self.agent)
-        live = self.kube.get(SECRET, self.namespace, name) if there else None
+        live = self.run.kube.get(SECRET, self.namespace, name) if there else None
         if live is not None and not names.is_ours(live):
             raise stranger(SECRET.name, name)
-        access = read_access(live or {"metadata": {}}, self.context)
+        access = read_access(live or {"metadata": {}}, self.run.context)
         role_id = self.vault.role_id(self.approle, role) if self.vault.role(self.approle, role) else ""
         same_role = role_id and access.role_id == role_id
         if same_role and access.secret_id and self._logs_in(role, access):
             return
-        if self.change(f"a new SecretID for {role} in Secret {name}"):
+        if self.change("secret_id", f"a new SecretID for {role} in Secret {name}"):
             secret_id, accessor = self.vault.new_secret_id(self.approle, role, METADATA)
             role_id = role_id or self.vault.role_id(self.approle, role)
             # What a renewal that is open has noted stays: it will go on with this SecretID.
             access = replace(access, role_id=role_id, secret_id=secret_id, accessor=accessor)
-            self.writer.apply(access_secret(self.agent, self.namespace, access), live)
+            self.run.writer.apply(access_secret(self.agent, self.namespace, access), live)
 
     def _logs_in(self, role: str, access: Access) -> bool:
         try:
@@ -186,10 +169,6 @@ class _Access:
                 error.details,
             ) from None
 
-    def raise_fence(self) -> None:
-        """After a take-over: a run that is thought dead and may still write must meet our mark first."""
-        self.writer.raise_fence(self.kube.get(SECRET, self.namespace, names.approle_secret(self.agent)))
-
 
 def provide_or_renew(params: Params, context: Context) -> Result:
     """The operation that the option secret_id names."""
@@ -198,46 +177,29 @@ def provide_or_renew(params: Params, context: Context) -> Result:
 
 def provide(params: Params, context: Context) -> Result:
     """Result: cluster_uid, missing_keys (for a person to supply), changes (words). No value in any of them."""
-    _checked(params)
-    kube = Kube(params, context)
-    try:
-        # The one operation that runs while the inventory pins no cluster: it prints the uid to pin.
-        uid = require_cluster(kube, params["cluster_uid"]) if params["cluster_uid"] else kube.cluster_uid()
-        access = _Access(kube, Vault(params, context), params, context)
+    agent = _checked(params)
+    # The one operation that runs while the inventory pins no cluster: it prints the uid to pin.
+    with session(agent, params, context, take_ownership=True, pinned=False) as run:
+        access = _Access(run, run.log_in())
         there = access.namespace_exists()
         if there:
             # A namespace made just now has no Role yet: that is for the cluster's owner to bind.
-            require_permissions(kube, access.namespace, ACCESS_NEEDS, "provisioner")
-            require_not_frozen(kube, access.namespace, params["override_freeze"])
+            run.require(ACCESS_NEEDS, "provisioner")
+            run.require_not_frozen()
         if context.check_mode:
             missing = _steps(access, there)
         else:
-            with Lock(
-                kube, access.namespace, access.agent, holder(params, context), context, force=params["force_unlock"]
-            ) as lock:
-                access.writer.may_write = lock.require
-                access.writer.fence = lock.fence
-                if lock.taken_over_from:
-                    access.raise_fence()
+            with run.locked("lock", SECRET):
                 missing = _steps(access, there)
-    finally:
-        kube.close()
-    warnings = []
-    if missing:
-        warnings.append(
-            f"{access.agent}: a person must supply {', '.join(missing)}: vault kv patch "
-            f"-mount={access.mount} {access.path} {missing[0]}=-"
-        )
-    if not params["cluster_uid"]:
-        warnings.append(f"this cluster has uid {uid}: set agent_cluster_uid: {uid} in group_vars/agents.yml")
-    return {
-        "changed": bool(access.changes),
-        "agent": access.agent,
-        "cluster_uid": uid,
-        "missing_keys": missing,
-        "changes": access.changes,
-        "warnings": warnings,
-    }
+        if missing:
+            run.warnings.append(
+                f"{agent.name}: a person must supply {', '.join(missing)}: vault kv patch "
+                f"-mount={agent.vault_mount} {agent.vault_path} {missing[0]}=-"
+            )
+        if not params["cluster_uid"]:
+            uid = run.cluster_uid
+            run.warnings.append(f"this cluster has uid {uid}: set agent_cluster_uid: {uid} in group_vars/agents.yml")
+        return run.result(cluster_uid=run.cluster_uid, missing_keys=missing)
 
 
 def _steps(access: _Access, there: bool) -> list[str]:

@@ -24,11 +24,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names impo
 _QUESTION = json.dumps({"tool": "sessions_list", "args": {}})
 
 
-def _ask(kube: Kube, namespace: str, pod: str, method: str, path: str, token: str = "") -> tuple[int, bytes]:
-    """One request over one port-forward; OSError or HTTPException when it does not come through."""
-    socket = kube.port_forward(namespace, pod, GATEWAY_PORT)
-    socket.settimeout(GATEWAY_REQUEST)
-    connection = http.client.HTTPConnection("127.0.0.1", GATEWAY_PORT, timeout=GATEWAY_REQUEST)
+def _ask(kube: Kube, namespace: str, pod: str, method: str, path: str, token: str, seconds: float) -> tuple[int, bytes]:
+    """One request over one port-forward; OSError or HTTPException when it does not come through in that time."""
+    socket = kube.port_forward(namespace, pod, GATEWAY_PORT, seconds)
+    socket.settimeout(seconds)
+    connection = http.client.HTTPConnection("127.0.0.1", GATEWAY_PORT, timeout=seconds)
     connection.sock = socket
     headers = {
         "Connection": "close",
@@ -42,12 +42,16 @@ def _ask(kube: Kube, namespace: str, pod: str, method: str, path: str, token: st
         connection.close()
 
 
-def _patiently(kube: Kube, namespace: str, pod: str, method: str, path: str, token: str = "") -> tuple[int, bytes]:
+def _patiently(
+    kube: Kube, namespace: str, pod: str, method: str, path: str, token: str, budget: Budget
+) -> tuple[int, bytes]:
+    """The first answer that is one. No attempt outlives the budget."""
     problem = ""
     reached = True
-    for _attempt in backoff(Budget(GATEWAY_RETRIES)):
+    for _attempt in backoff(budget):
         try:
-            status, body = _ask(kube, namespace, pod, method, path, token)
+            seconds = max(1.0, min(GATEWAY_REQUEST, budget.left()))
+            status, body = _ask(kube, namespace, pod, method, path, token, seconds)
         except NoStream as error:
             if refused_handshake(error) == 403:
                 raise AgentError(
@@ -77,7 +81,7 @@ def _patiently(kube: Kube, namespace: str, pod: str, method: str, path: str, tok
     raise AgentError(ErrorKind.VERIFY, f"the gateway of {pod} did not answer through a port-forward: {problem}", "")
 
 
-def token_probe(kube: Kube, namespace: str, pod: str, token: str) -> None:
+def token_probe(kube: Kube, namespace: str, pod: str, token: str, budget: Budget) -> None:
     """AgentError 'verify' unless the gateway answers 200 to this token and 401 to another."""
     if not token:
         raise AgentError(
@@ -85,12 +89,12 @@ def token_probe(kube: Kube, namespace: str, pod: str, token: str) -> None:
             "there is no OPENCLAW_GATEWAY_TOKEN to verify the gateway with",
             "Provision one, or set agent_verify: ready.",
         )
-    status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", token)
+    status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", token, budget)
     if status != 200:
         raise AgentError(
             ErrorKind.VERIFY, f"the gateway of {pod} refuses the token that stands in Vault (HTTP {status})", ""
         )
-    status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", secrets.token_urlsafe(32))
+    status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", secrets.token_urlsafe(32), budget)
     if status != 401:
         raise AgentError(
             ErrorKind.VERIFY, f"the gateway of {pod} answers HTTP {status} to a wrong token instead of refusing it", ""
@@ -99,7 +103,7 @@ def token_probe(kube: Kube, namespace: str, pod: str, token: str) -> None:
 
 def require_refusal(kube: Kube, namespace: str, pod: str, token: str) -> None:
     """AgentError 'verify' unless the gateway answers 401 to a token that is not its own any more."""
-    status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", token)
+    status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", token, Budget(GATEWAY_RETRIES))
     if status == 200:
         raise AgentError(ErrorKind.VERIFY, f"the gateway of {pod} still takes the old token", "")
     if status != 401:
@@ -142,10 +146,10 @@ def _told(said: str | None) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def readiness_warnings(kube: Kube, namespace: str, pod: str) -> list[str]:
+def readiness_warnings(kube: Kube, namespace: str, pod: str, budget: Budget) -> list[str]:
     """What /readyz complains of (a channel that is down): shown, but no reason to go back."""
     try:
-        _status, body = _patiently(kube, namespace, pod, "GET", "/readyz")
+        _status, body = _patiently(kube, namespace, pod, "GET", "/readyz", "", budget)
         state: dict[str, Any] = json.loads(body)
     except (AgentError, ValueError):
         return ["the gateway's /readyz gave no answer that can be read"]

@@ -83,12 +83,14 @@ class Memory:
 
 @dataclass(frozen=True)
 class Verdict:
-    """cause: image, configuration, schedule, volume, crash, quota, changed, paused or timeout; '' unless failed."""
+    """cause: image, configuration, schedule, volume, crash, quota, changed, paused or timeout; '' unless failed.
+    draining: the former pod is on its way out, which has a bound of its own."""
 
     state: str
     words: str
     cause: str = ""
     pod: str = ""
+    draining: bool = False
 
 
 def new_replica_set(observed: Observed, wanted: Wanted) -> Object | None:
@@ -265,7 +267,8 @@ def _progress(
     status = live.get("status") or {}
     count = wanted.replicas
     if old:
-        return Verdict(WAITING, f"the old pod {old[0]['metadata']['name']} is ending")
+        draining = any(pod["metadata"].get("deletionTimestamp") for pod in old)
+        return Verdict(WAITING, f"the old pod {old[0]['metadata']['name']} is ending", draining=draining)
     if replica_set is None or not new:
         return Verdict(WAITING, "waiting for the new pod")
     counted = [int(status.get(name) or 0) for name in ("updatedReplicas", "replicas", "availableReplicas")]

@@ -30,8 +30,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict
 
 @dataclass(frozen=True)
 class Waited:
+    """left: seconds of the timeout that are not spent."""
+
     verdict: Verdict
     observed: Observed
+    left: float
 
 
 def selections(agent: str) -> tuple[Selection, ...]:
@@ -43,12 +46,12 @@ def selections(agent: str) -> tuple[Selection, ...]:
     )
 
 
-def wait(
-    agent: Home, kube: Kube, written: Object, context: Context, *, schedule_grace: float, timeout: float
-) -> Waited:
-    """Until done or failed; a refusal of the API during the wait is raised as AgentError."""
+def wait(agent: Home, kube: Kube, written: Object, context: Context, schedule_grace: float, timeout: float) -> Waited:
+    """Until done or failed; a refusal of the API during the wait is raised as AgentError. timeout: seconds from when
+    the former pod is gone; how long that may take is bounded by its own grace (judge)."""
     wanted = Wanted(written["metadata"]["uid"], written["spec"]["template"], written["spec"]["replicas"])
     started = time.monotonic()
+    counted_from = started
     memory = Memory()
     exits = Exits(kube, agent.namespace)
     told = ""
@@ -57,17 +60,18 @@ def wait(
         while True:
             pods = watching.objects(POD)
             live = watching.objects(DEPLOYMENT)
-            observed = Observed(
-                time.monotonic(), live[0] if live else None, watching.objects(REPLICA_SET), pods, exits.of(pods)
-            )
+            now = time.monotonic()
+            observed = Observed(now, live[0] if live else None, watching.objects(REPLICA_SET), pods, exits.of(pods))
             verdict, memory = judge(wanted, observed, memory, schedule_grace)
+            if verdict.draining:
+                counted_from = now
+            left = timeout - (now - counted_from)
+            if verdict.state == WAITING and left < 0:
+                verdict = Verdict(FAILED, f"not done after {timeout:.0f} s: {verdict.words}", "timeout")
             if verdict.state != WAITING:
-                return Waited(verdict, observed)
-            elapsed = time.monotonic() - started
-            if elapsed > timeout:
-                return Waited(Verdict(FAILED, f"not done after {timeout:.0f} s: {verdict.words}", "timeout"), observed)
-            if verdict.words != told or time.monotonic() - told_at > REPORT:
+                return Waited(verdict, observed, max(left, 0.0))
+            if verdict.words != told or now - told_at > REPORT:
                 told = verdict.words
-                told_at = time.monotonic()
-                context.progress(f"{agent.name}: {verdict.words} ({elapsed:.0f} s)")
+                told_at = now
+                context.progress(f"{agent.name}: {verdict.words} ({now - started:.0f} s)")
             watching.wait(TICK)

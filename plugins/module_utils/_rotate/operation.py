@@ -12,22 +12,18 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_syncing
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     EXEC_NEEDS,
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
-    require_permissions,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import look
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import lease
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder, holders
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    EXTERNAL_SECRET,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_key, home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import (
@@ -36,7 +32,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_pol
     of_options,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Run, after_takeover
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import refuse_second_owner
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
     check_told,
@@ -58,10 +53,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.values i
     inbox_keeps,
     prepare,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, require_kv2
 
+#: All that it may patch: what its restart and its sync touch.
+_FENCED = (EXTERNAL_SECRET, DEPLOYMENT, CONFIG_MAP)
 #: Each turn does something, or meets somebody else's write.
 _TURNS = 12
 
@@ -98,28 +95,27 @@ def rotate(params: Params, context: Context) -> Result:
     """The whole operation for one agent. AgentError for every failure, with the steps that were done."""
     asked = _asked(params)
     agent = asked.agent
-    kube = Kube(params, context)
-    try:
-        require_cluster(kube, params["cluster_uid"])
-        vault = Vault(params, context)
+    with session(agent, params, context) as run:
+        vault = run.log_in()
         require_kv2(vault, agent.vault_mount)
-        it = _rotation(asked, params, context, kube, vault)
+        it = Rotation(
+            run,
+            vault,
+            asked.policies,
+            journals.entry(vault, agent.vault_mount, agent.name),
+            Entry(vault, agent.vault_mount, agent.vault_path),
+            Entry(vault, agent.vault_mount, vault_names.inbox(agent.name)),
+            abort=asked.abort,
+        )
         try:
             return _rotate(it, asked)
         except AgentError as error:
-            # What was done so far is told with every failure, not only with those that are a rotation's own.
-            error.details = {"steps": it.run.steps, "changes": it.changes, **error.details}
-            if error.kind is not ErrorKind.ROTATION and (words := it.left_open()):
-                error.hint = f"{error.hint}\n{words}" if error.hint else words
-            raise
-    finally:
-        kube.close()
+            raise it.told_of(error) from None
 
 
 def _rotate(it: Rotation, asked: _Asked) -> Result:
     run = it.run
     agent = asked.agent
-    context = it.run.context
     require_capabilities(agent, it.vault)
     place = require_journal(agent, it.journal_entry)
     journal = journals.read(it.journal_entry)
@@ -131,21 +127,19 @@ def _rotate(it: Rotation, asked: _Asked) -> Result:
         keys = []
     else:
         keys = asked.keys or due_or_brought(it)
-        if keys and (overridden := _preflight(it, keys, asked.new_value)):
-            run.by += f" (although {overridden})"
+        if keys:
+            _preflight(it, keys, asked.new_value)
     # The last writes of a killed run may be all but the release of its lock, or the end of old values: that is still to
     # be done.
-    left = lease(agent.name) in holders(run.kube, agent.namespace) or journals.leftovers(place, journal)
-    if not keys and (context.check_mode or not left):
+    left = run.is_held() or journals.leftovers(place, journal)
+    if not keys and (run.context.check_mode or not left):
         return _nothing_to_do(it, asked, journal)
-    if context.check_mode:
+    if run.context.check_mode:
         return _foretell(it, journal, keys)
-    force = run.params["force_unlock"] and bool(keys)
+    if journal:
+        run.fence = max(run.fence, journal.fence)
     try:
-        with Lock(run.kube, agent.namespace, agent.name, holder(run.params, context), context, force=force) as lock:
-            run.writer.may_write = lock.require
-            run.writer.fence = lock.fence
-            after_takeover(run, lock, "S2")
+        with run.locked("S2", *_FENCED, force=bool(keys)) as lock:
             return _locked(it, asked, lock, journal, keys, place.last)
     except AgentError as error:
         if error.kind is ErrorKind.LOCKED and not keys and not asked.abort:
@@ -183,50 +177,29 @@ def _locked(
     return _result(it, _go(it, prepared), changed=True)
 
 
-def _rotation(asked: _Asked, params: Params, context: Context, kube: Kube, vault: Vault) -> Rotation:
-    agent = asked.agent
-    writer = Writer(kube, params["take_ownership"], context.check_mode, progress=context.progress)
-    run = Run(agent, params, context, kube, vault, writer, holder(params, context))
-    return Rotation(
-        run,
-        vault,
-        asked.policies,
-        journals.entry(vault, agent.vault_mount, agent.name),
-        Entry(vault, agent.vault_mount, agent.vault_path),
-        Entry(vault, agent.vault_mount, vault_names.inbox(agent.name)),
-        abort=asked.abort,
-    )
-
-
-def _preflight(it: Rotation, keys: list[str], new_value: str) -> str:
-    """S1. The words of a freeze that was overridden, or ''."""
+def _preflight(it: Rotation, keys: list[str], new_value: str) -> None:
+    """S1."""
     run = it.run
-    params = it.run.params
-    needs = ROLLOUT_NEEDS + (PROBE_NEEDS if params["verify"] != "ready" else ())
-    require_permissions(run.kube, run.agent.namespace, needs)
-    if params["verify"] == "exec":
-        require_permissions(run.kube, run.agent.namespace, EXEC_NEEDS, "operator-exec")
-    overridden = (
-        "" if run.context.check_mode else require_not_frozen(run.kube, run.agent.namespace, params["override_freeze"])
-    )
+    run.require(ROLLOUT_NEEDS + (PROBE_NEEDS if run.params["verify"] != "ready" else ()))
+    if run.params["verify"] == "exec":
+        run.require(EXEC_NEEDS, "operator-exec")
+    run.require_not_frozen()
     check_vault(run.agent, it.vault)
     metadata = it.live_entry.metadata()
     require_base_survives(run.agent, metadata, it.vault)
     check_told(keys, metadata.told or {})
-    live = look(run.kube, run.agent.namespace, it.agent)
-    require_ours(live)
+    live = run.look()
     refuse_second_owner(run.agent, live)
     require_settled(run.agent, live)
     require_syncing(run.agent, run.kube)
     find_values(it, keys, new_value)
-    return overridden
 
 
 def _take_over(it: Rotation, journal: Journal, lock: Lock) -> Journal:
     """Begun by another run. One that still lives meets another version of the journal from here on."""
     it.adopted = True
     journal = it.write(replace(journal, holder=lock.identity, fence=lock.fence))
-    it.note("S2", f"going on with rotation {journal.rotation_id} of {', '.join(journal.keys)} ({journal.phase})")
+    it.run.did("S2", f"going on with rotation {journal.rotation_id} of {', '.join(journal.keys)} ({journal.phase})")
     return journal
 
 
@@ -289,19 +262,14 @@ def _foretell(it: Rotation, journal: Journal | None, keys: list[str]) -> Result:
 
 
 def _result(it: Rotation, journal: Journal | None, *, changed: bool) -> Result:
-    return {
-        "changed": changed,
-        "agent": it.agent,
-        "rotation_id": journal.rotation_id if journal else None,
-        "keys": list(journal.keys) if journal else [],
-        "phase": journal.phase if journal else None,
-        "base_version": journal.base_version if journal else None,
-        "promoted_version": (journal.promoted_version or None) if journal else None,
-        "secret_version": it.secret_version or None,
-        "pod": it.run.pod,
-        "release": it.release or None,
-        "steps": it.run.steps,
-        "changes": it.changes,
-        "retries": it.run.kube.retries,
-        "warnings": it.run.warnings,
-    }
+    return it.run.result(
+        changed=changed,
+        rotation_id=journal.rotation_id if journal else None,
+        keys=list(journal.keys) if journal else [],
+        phase=journal.phase if journal else None,
+        base_version=journal.base_version if journal else None,
+        promoted_version=(journal.promoted_version or None) if journal else None,
+        secret_version=it.secret_version or None,
+        pod=it.run.pod,
+        release=it.release or None,
+    )

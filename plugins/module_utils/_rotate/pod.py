@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, prove
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CONFIG_MAP, DEPLOYMENT
@@ -27,8 +26,7 @@ def prove_secret(it: Rotation) -> Proof:
 
 def restart(it: Rotation, proof: Proof, stamp: str) -> None:
     """S7, S8: the release that was proved, with the stamp of the secret version that its pod will read."""
-    live = it.look(DEPLOYMENT, CONFIG_MAP)
-    require_ours(live)
+    live = it.run.look(DEPLOYMENT, CONFIG_MAP)
     release = releases.last_good(live.releases)
     if release is None:
         raise AgentError(ErrorKind.ROLLOUT, f"{it.agent}: its releases have gone", f"rollout.yml -e agent={it.agent}")
@@ -38,7 +36,7 @@ def restart(it: Rotation, proof: Proof, stamp: str) -> None:
         bring_up(it.run, wanted, live, proof)
     finally:
         if len(it.run.writer.changes) > before:
-            it.changes.append("restarted")
+            it.run.changes.append("restarted")
     it.release = releases.record(it.run.agent, it.run.writer, live.releases, wanted, stamp, it.run.by).id
     it.secret_version = stamp
 

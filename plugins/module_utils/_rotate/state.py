@@ -13,12 +13,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import POD, Kind
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live, look
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import POD
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_status
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import KeyPolicy
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Run
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import Standing, standing
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
 
@@ -26,9 +26,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import
 @dataclass
 class Rotation:
     """One run of a rotation. run: what it shares with a rollout. adopted: it was begun by another run, which may still
-    be about to write. changes: words for what was done, in order."""
+    be about to write."""
 
-    run: Run
+    run: Session[Home]
     vault: Vault
     policies: Mapping[str, KeyPolicy]
     journal_entry: Entry
@@ -38,7 +38,6 @@ class Rotation:
     abort: bool = False
     release: str = ""
     secret_version: str = ""
-    changes: list[str] = field(default_factory=list)
     #: Of a failure of the new values: cause and evidence, as a rollout's.
     evidence: dict[str, Any] = field(default_factory=dict)
     #: As it was written last.
@@ -48,41 +47,35 @@ class Rotation:
     def agent(self) -> str:
         return self.run.agent.name
 
-    def note(self, name: str, words: str) -> None:
-        self.run.step(name, words)
-        self.changes.append(words)
-
-    def look(self, *kinds: Kind) -> Live:
-        return look(self.run.kube, self.run.agent.namespace, self.agent, *kinds)
-
     def write(self, journal: Journal) -> Journal:
-        self.run.writer.may_write()
         self.written = journals.write(self.journal_entry, journal)
         return self.written
 
     def close(self, journal: Journal, phase: str) -> Journal:
-        self.run.writer.may_write()
         self.written = journals.close(self.journal_entry, journal, phase)
         return self.written
 
-    def left_open(self) -> str:
-        """For whoever meets an error that is not the rotation's own: what has become of it."""
+    def told_of(self, error: AgentError) -> AgentError:
+        """An error that is not the rotation's own, with what went before it and what has become of the rotation."""
         journal = self.written
-        if journal is None or journal.closed:
-            return ""
+        if journal is None or journal.closed or error.kind is ErrorKind.ROTATION:
+            return error
+        if journal.failure and journal.failure not in error.message:
+            # It came on the way back: why that was taken is told first.
+            error.message = f"{self.agent}: {journal.failure}\nGoing back is not finished: {error.message}"
         name = f"Rotation {journal.rotation_id} of {', '.join(journal.keys)}"
-        return f"{name} is open ({journal.phase}): run the same command again, or take it back with -e abort=true."
+        words = f"{name} is open ({journal.phase}): run the same command again, or take it back with -e abort=true."
+        error.hint = f"{error.hint}\n{words}" if error.hint else words
+        return error
 
     def patch(self, changes: Mapping[str, str | None], expected_version: int) -> int | None:
         """The live values' new version; None where somebody else wrote first, who is to be looked at."""
-        self.run.writer.may_write()
         try:
             return self.live_entry.patch(changes, expected_version=expected_version)
         except CasConflict:
             return None
 
     def sweep(self, closed: Journal) -> None:
-        self.run.writer.may_write()
         journals.sweep(self.journal_entry, closed)
 
     def containers(self) -> str:

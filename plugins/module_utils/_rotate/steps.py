@@ -59,14 +59,14 @@ def promote(it: Rotation, journal: Journal) -> Journal:
     version = it.patch(journal.new, journal.base_version)
     if version is None:
         return journal
-    it.note("S5", f"promoted: Vault's {it.live_entry} is version {version}")
+    it.run.did("S5", f"promoted: Vault's {it.live_entry} is version {version}")
     return it.write(replace(journal, phase=journals.PROMOTED, promoted_version=version))
 
 
 def adopt(it: Rotation, journal: Journal) -> Journal:
     """The promotion was done, by a run that could not note it any more."""
     _standing, version = it.standing(journal)
-    it.note("S5", f"was promoted: Vault's {it.live_entry} is version {version}")
+    it.run.did("S5", f"was promoted: Vault's {it.live_entry} is version {version}")
     return it.write(replace(journal, phase=journals.PROMOTED, promoted_version=version))
 
 
@@ -113,12 +113,11 @@ def _untouched(it: Rotation) -> str:
 def _finish(it: Rotation, journal: Journal) -> Journal:
     """S10. Audit without a value, the inbox emptied, then the journal closed."""
     told = tidings(journal, int(it.vault.now()))
-    it.run.writer.may_write()
     it.live_entry.tell(told)
     if journal.inbox_version:
         journal = empty_inbox(it, journal)
     journal = it.close(journal, journals.FINISHED)
-    it.note("S10", f"rotation {journal.rotation_id} of {', '.join(journal.keys)} is finished")
+    it.run.did("S10", f"rotation {journal.rotation_id} of {', '.join(journal.keys)} is finished")
     return journal
 
 

@@ -87,7 +87,7 @@ def prepare(
         started_at=it.vault.now(),
         holder=lock.identity,
         fence=lock.fence,
-        stamp=it.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION),
+        stamp=it.run.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION),
         containers=it.containers(),
         new=found.new,
         inbox_version=found.inbox_version,
@@ -95,7 +95,7 @@ def prepare(
     )
     journal = it.write(journal)
     words = f"rotation {journal.rotation_id} of {', '.join(keys)} is prepared (base: version {found.base_version})"
-    it.note("S3", words)
+    it.run.did("S3", words)
     return journal
 
 
@@ -147,6 +147,5 @@ def empty_inbox(it: Rotation, journal: Journal) -> Journal:
             break
         except CasConflict:
             continue
-    it.run.writer.may_write()
     it.inbox_entry.destroy(one for one in it.inbox_entry.metadata().remaining if one <= done)
     return journal

@@ -28,11 +28,21 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.values i
 _FAILURE_LENGTH = 600
 
 
+def _whole_lines(words: str) -> str:
+    """As many of them as the journal keeps; of the first at least its beginning."""
+    kept = ""
+    for line in words.splitlines():
+        if kept and len(kept) + 1 + len(line) > _FAILURE_LENGTH:
+            break
+        kept = f"{kept}\n{line}" if kept else line[:_FAILURE_LENGTH]
+    return kept
+
+
 def turn_back(it: Rotation, journal: Journal, failure: str) -> Journal:
     """Written first: from here on no run goes forward with it any more."""
     words = Scrubber(it.run.context.secrets).text(failure)
-    it.note("back", f"going back: {words.splitlines()[0][:200]}")
-    return it.write(replace(journal, phase=journals.ROLLING_BACK, failure=words[:_FAILURE_LENGTH]))
+    it.run.did("back", f"going back: {words.splitlines()[0][:200]}")
+    return it.write(replace(journal, phase=journals.ROLLING_BACK, failure=_whole_lines(words)))
 
 
 def restore(it: Rotation, journal: Journal) -> Journal:
@@ -53,7 +63,7 @@ def restore(it: Rotation, journal: Journal) -> Journal:
     version = it.patch(old_values(journal, base), seen)
     if version is None:
         return journal
-    it.note("back", f"Vault's {it.live_entry} has the old values again (version {version})")
+    it.run.did("back", f"Vault's {it.live_entry} has the old values again (version {version})")
     # Vault keeps so many versions: from here on this is the one that has the old values.
     return it.write(replace(journal, base_version=version))
 
@@ -65,7 +75,7 @@ def prove_old(it: Rotation, journal: Journal) -> Journal:
         if it.standing(journal)[0] is not Standing.OLD:
             return journal  # somebody wrote to it meanwhile
         # A pod that was never restarted runs the old values still.
-        stamp = it.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION)
+        stamp = it.run.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION)
         kept = stamp == journal.stamp and it.containers() == journal.containers != ""
         restart(it, proof, journal.stamp if kept else proof.version)
     except (AgentError, Failed) as error:
@@ -80,7 +90,7 @@ def prove_old(it: Rotation, journal: Journal) -> Journal:
     if it.standing(journal)[0] is not Standing.OLD:
         return journal
     journal = it.close(journal, journals.ROLLED_BACK)
-    it.note("back", f"rotation {journal.rotation_id} is rolled back; {it.agent} runs with the old values, verified")
+    it.run.did("back", f"rotation {journal.rotation_id} is rolled back; {it.agent} runs with the old values, verified")
     if it.abort:
         return journal
     lines = [
@@ -100,7 +110,7 @@ def abort(it: Rotation, journal: Journal) -> Journal:
         if where is Standing.NEW or it.patch({}, seen) is None:
             return journal
     journal = it.close(journal, journals.ABORTED)
-    it.note("abort", f"rotation {journal.rotation_id} is aborted; its values are destroyed")
+    it.run.did("abort", f"rotation {journal.rotation_id} is aborted; its values are destroyed")
     return journal
 
 
@@ -133,7 +143,7 @@ def give_way(it: Rotation, journal: Journal) -> Journal:
         version = it.patch({key: base.get(key) for key in ours}, found[1])
         if version is None:
             return journal
-        it.note("back", f"Vault's {it.live_entry} has the old {', '.join(ours)} again (version {version})")
+        it.run.did("back", f"Vault's {it.live_entry} has the old {', '.join(ours)} again (version {version})")
     theirs = ", ".join(edited_keys(journal, found[0], base))
     unproved = f"{', '.join(ours)}: the new value stays, which nobody has proved." if ours and base is None else ""
     journal = it.close(journal, journals.SUPERSEDED)

@@ -8,8 +8,6 @@ a sync of ESO, and only then the old one destroyed. Killed anywhere, the same wo
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
@@ -22,20 +20,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_refreshing
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import sync_anew
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     RENEWAL_NEEDS,
-    require_permissions,
     require_vault_permissions,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import SECRET
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET, SECRET_STORE
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import stranger
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder, holders
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_mount, home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.decisions import (
@@ -44,36 +35,31 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.d
     to_destroy,
     vault_needs,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Refused, Vault
 
+#: All that it may patch: the Secret, and what a sync of ESO is asked for by.
+_FENCED = (SECRET, SECRET_STORE, EXTERNAL_SECRET)
+
 
 class _Renewal:
-    """One run. look() before each decision; what was done is told as it is done."""
+    """look() before each decision; what was done is told as it is done."""
 
-    def __init__(self, params: Params, context: Context, kube: Kube, vault: Vault) -> None:
-        self.agent: Home = home(params)
-        self.params = params
-        self.context = context
-        self.kube = kube
+    def __init__(self, run: Session[Home], vault: Vault) -> None:
+        self.run = run
+        self.agent = run.agent
         self.vault = vault
-        self.mount = params["approle_mount"]
-        self.role = vault_names.role(self.agent.name)
-        self.wanted_id = params["rotation_id"] or ""
-        # The Secret is ours by its label; whoever wrote the SecretID in it, that is what is to be replaced.
-        self.writer = Writer(kube, take_ownership=True, progress=context.progress)
-        self.changes: list[str] = []
+        self.mount = run.params["approle_mount"]
+        self.role = vault_names.role(run.agent.name)
+        self.wanted_id = run.params["rotation_id"] or ""
         self.expires = ""
-
-    def did(self, words: str) -> None:
-        self.changes.append(words)
-        self.context.progress(f"{self.agent.name}: {words}")
 
     def look(self) -> Step:
         name = names.approle_secret(self.agent.name)
         self.role_id = self.vault.role_id(self.mount, self.role)
-        self.live = self._require(name, self.kube.get(SECRET, self.agent.namespace, name))
-        self.access = read_access(self.live, self.context)
+        self.live = self._require(name, self.run.kube.get(SECRET, self.agent.namespace, name))
+        self.access = read_access(self.live, self.run.context)
         state = secret_id_state(self.vault, self.mount, self.role, value=self.access.secret_id)
         # Nobody asks whether the old one still works: one that does not is what a renewal is for above all.
         made = state if self.access.renewal else None
@@ -88,6 +74,7 @@ class _Renewal:
             raise AgentError(ErrorKind.NOT_FOUND, f"Secret {name} is not there", f"Make it: {again}")
         if not names.is_ours(live):
             raise stranger(SECRET.name, name)
+        self.run.saw([live])
         return live
 
     def logs_in(self) -> bool:
@@ -102,16 +89,15 @@ class _Renewal:
 
     def store(self, access: Access) -> None:
         """Both accessors in the write that replaces the SecretID: a kill leaves the trace of the old one."""
-        self.live = self.writer.apply(access_secret(self.agent.name, self.agent.namespace, access), self.live)
+        self.live = self.run.writer.apply(access_secret(self.agent.name, self.agent.namespace, access), self.live)
         self.access = access
 
     def make(self) -> None:
         """The first write. A lost answer, or a kill before the next one, leaves a SecretID that nobody knows: the end
         of this renewal, or of the next one, destroys it by its metadata."""
         before = self.access
-        self.writer.may_write()
         value, accessor = self.vault.new_secret_id(self.mount, self.role, METADATA)
-        self.did(f"a second SecretID of {self.role} is made")
+        self.run.did("make", f"a second SecretID of {self.role} is made")
         self.store(
             Access(
                 self.role_id,
@@ -122,10 +108,9 @@ class _Renewal:
             )
         )
         self.in_use = accessor
-        self.did(f"Secret {names.approle_secret(self.agent.name)} has it, and names the one before it")
+        self.run.did("make", f"Secret {names.approle_secret(self.agent.name)} has it, and names the one before it")
 
     def lift_lockout(self) -> None:
-        self.writer.may_write()
         try:
             self.vault.lift_lockout(self.mount, self.role_id)
         except Refused as error:
@@ -140,7 +125,7 @@ class _Renewal:
                 "same command again: it goes on.",
                 error.details,
             ) from None
-        self.did(f"the lockout of {self.role} in Vault is lifted: too many logins had failed")
+        self.run.did("lockout", f"the lockout of {self.role} in Vault is lifted: too many logins had failed")
 
     def prove(self) -> None:
         try:
@@ -155,60 +140,46 @@ class _Renewal:
                 f"{self.agent.name}: the new SecretID of {self.role} does not log in",
                 "No SecretID was destroyed. Run the same command again: it makes another one.",
             )
-        sync_anew(self.agent, self.kube, self.writer, self.params["sync_timeout"])
-        self.did("the new SecretID is proved, by a login and by a sync of the External Secrets Operator")
+        sync_anew(self.agent, self.run.kube, self.run.writer, self.run.params["sync_timeout"])
+        self.run.did("prove", "the new SecretID is proved, by a login and by a sync of the External Secrets Operator")
 
     def destroy(self) -> None:
         accessors = {*self.vault.accessors(self.mount, self.role), self.access.previous, self.in_use} - {""}
         known = {one: secret_id_state(self.vault, self.mount, self.role, one) for one in accessors}
         doomed = to_destroy(known, self.in_use, self.access.previous)
         for accessor in doomed:
-            self.writer.may_write()
             self.vault.destroy_secret_id(self.mount, self.role, accessor)
         current = known.get(self.in_use)
         self.expires = current.expires if current else ""
-        self.did(f"destroyed: {len(doomed)} SecretIDs from before" if doomed else "those before it have ended already")
+        words = f"destroyed: {len(doomed)} SecretIDs from before" if doomed else "those before it have ended already"
+        self.run.did("destroy", words)
 
     def finish(self) -> None:
         done = self.wanted_id or self.access.renewal
         self.store(Access(self.role_id, self.access.secret_id, self.in_use, renewed=done))
-        self.did(f"renewal {done} is finished")
+        self.run.did("finish", f"renewal {done} is finished")
 
-    def run(self, step: Step, lock: Lock) -> None:
-        if lock.taken_over_from:
-            # A run that is thought dead and may still write must meet our mark first.
-            self.live = self.writer.raise_fence(self.live) or self.live
+    def go(self, step: Step) -> None:
         if step is Step.NOTHING:
             return
         if step is Step.PROVE:
-            self.context.progress(f"{self.agent.name}: going on with renewal {self.access.renewal}")
+            self.run.step("prove", f"going on with renewal {self.access.renewal}")
         if step is Step.MAKE:
             self.make()
         self.prove()
         self.destroy()
         self.finish()
 
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """A failure says what was done before it."""
-        try:
-            yield
-        except AgentError as error:
-            error.details.setdefault("changes", self.changes)
-            raise
-
     def foretell(self, step: Step) -> None:
-        self.did(f"would go on with renewal {self.access.renewal}" if step is Step.PROVE else "would " + step.value)
+        words = f"would go on with renewal {self.access.renewal}" if step is Step.PROVE else f"would {step.value}"
+        self.run.did("plan", words)
 
-    def result(self, uid: str) -> Result:
-        return {
-            "changed": bool(self.changes),
-            "agent": self.agent.name,
-            "cluster_uid": uid,
-            "rotation_id": self.access.renewed or self.access.renewal,
-            "expires": self.expires,
-            "changes": self.changes,
-        }
+    def result(self) -> Result:
+        return self.run.result(
+            cluster_uid=self.run.cluster_uid,
+            rotation_id=self.access.renewed or self.access.renewal,
+            expires=self.expires,
+        )
 
 
 def renew(params: Params, context: Context) -> Result:
@@ -216,35 +187,25 @@ def renew(params: Params, context: Context) -> Result:
     agent = home(params)
     check_mount(params["approle_mount"], "approle_mount")
     check_run_id(params["rotation_id"], "rotation_id")
-    kube = Kube(params, context)
-    try:
-        uid = require_cluster(kube, params["cluster_uid"])
-        it = _Renewal(params, context, kube, Vault(params, context))
-        require_permissions(kube, agent.namespace, RENEWAL_NEEDS)
+    # The Secret is ours by its label; whoever wrote the SecretID in it, that is what is to be replaced.
+    with session(agent, params, context, take_ownership=True) as run:
+        it = _Renewal(run, run.log_in())
+        run.require(RENEWAL_NEEDS)
         require_vault_permissions(it.vault, vault_needs(it.mount, it.role), "the renewal of a SecretID")
         step = it.look()
         # The last write of a killed run may be all but the release of its lock: that is still to be done.
-        if step is Step.NOTHING and (
-            context.check_mode or names.lease(agent.name) not in holders(kube, agent.namespace)
-        ):
+        if step is Step.NOTHING and (context.check_mode or not run.is_held()):
             context.progress(f"{agent.name}: renewal {it.wanted_id} is finished already")
-            return it.result(uid)
+            return it.result()
         if step is not Step.NOTHING:
-            # An open renewal must be able to end; and a plan is wanted during a freeze above all.
-            if not context.check_mode and not it.access.renewal:
-                require_not_frozen(kube, agent.namespace, params["override_freeze"])
-            require_refreshing(agent, kube)
+            # An open renewal must be able to end.
+            if not it.access.renewal:
+                run.require_not_frozen()
+            require_refreshing(agent, run.kube)
         if context.check_mode:
             it.foretell(step)
-            return it.result(uid)
-        with Lock(
-            kube, agent.namespace, agent.name, holder(params, context), context, force=params["force_unlock"]
-        ) as lock:
-            it.writer.may_write = lock.require
-            it.writer.fence = lock.fence
-            with it.told():
-                # What was seen is from before the lock: look again.
-                it.run(it.look(), lock)
-        return it.result(uid)
-    finally:
-        kube.close()
+            return it.result()
+        with run.locked("lock", *_FENCED):
+            # What was seen is from before the lock: look again.
+            it.go(it.look())
+        return it.result()

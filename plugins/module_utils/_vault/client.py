@@ -9,7 +9,7 @@ import contextlib
 import copy
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params
@@ -54,6 +54,8 @@ class Vault:
                 ErrorKind.INVALID, "no address of Vault is known", "Set VAULT_ADDR (in AWX: the Vault credential)."
             )
         self._context = context
+        #: Asked before each attempt of a write: the lock's question, while one is held.
+        self.may_write: Callable[[], None] = lambda: None
         self._token = setting(params, context, "vault_token")
         self._role = setting(params, context, "vault_role_id"), setting(params, context, "vault_secret_id")
         context.secrets.update(value for value in (self._token, self._role[1]) if value)
@@ -120,6 +122,7 @@ class Vault:
         *,
         missing_ok: bool = False,
         retry: bool = True,
+        writes: bool = False,
     ) -> dict[str, Any]:
         """The parsed answer; {} for one that has no body, and for 404 with missing_ok. A write that would do something
         else the second time must come with retry=False."""
@@ -127,6 +130,8 @@ class Vault:
         problem = ""
         renewed = False
         for _attempt in backoff(budget):
+            if writes:
+                self.may_write()
             try:
                 answer = self._send(method, path, data)
             except NoAnswer as error:
@@ -172,6 +177,16 @@ class Vault:
         """From here on out of everything that leaves."""
         self._context.secrets.update(value for value in values if value)
 
+    def close(self) -> None:
+        """A token that a login of ours gave is of no use to anybody from here on; one that was given is left alone."""
+        if self._shown and self._shown != self._token:
+            self._revoke()
+        self._http.close()
+
+    def _revoke(self) -> None:
+        with contextlib.suppress(AgentError):  # it ends by itself, soon
+            self.request("POST", "auth/token/revoke-self", retry=False)
+
     def _is_sealed(self) -> bool:
         try:
             return bool(self._health().get("sealed"))
@@ -185,13 +200,13 @@ class Vault:
         return str(data["policy"]) if data else None
 
     def write_policy(self, name: str, text: str) -> None:
-        self.request("PUT", f"sys/policies/acl/{name}", {"policy": text})
+        self.request("PUT", f"sys/policies/acl/{name}", {"policy": text}, writes=True)
 
     def role(self, mount: str, name: str) -> dict[str, Any] | None:
         return self.request("GET", f"auth/{mount}/role/{name}", missing_ok=True).get("data")
 
     def write_role(self, mount: str, name: str, settings: dict[str, Any]) -> None:
-        self.request("POST", f"auth/{mount}/role/{name}", settings)
+        self.request("POST", f"auth/{mount}/role/{name}", settings, writes=True)
 
     def role_id(self, mount: str, name: str) -> str:
         return str(self.request("GET", f"auth/{mount}/role/{name}/role-id")["data"]["role_id"])
@@ -200,7 +215,7 @@ class Vault:
         """(SecretID, its accessor). A lost answer leaves a SecretID that nobody knows: it is never asked for twice.
         The metadata tell later whose it is."""
         wanted = {"metadata": json.dumps(dict(metadata))}
-        data = self.request("POST", f"auth/{mount}/role/{name}/secret-id", wanted, retry=False)["data"]
+        data = self.request("POST", f"auth/{mount}/role/{name}/secret-id", wanted, retry=False, writes=True)["data"]
         self.keep_secret(data["secret_id"])
         return data["secret_id"], data["secret_id_accessor"]
 
@@ -229,7 +244,7 @@ class Vault:
             if self.secret_id(mount, name, accessor=accessor) is None:
                 return
             try:
-                self.request("POST", path, {"secret_id_accessor": accessor}, retry=False)
+                self.request("POST", path, {"secret_id_accessor": accessor}, retry=False, writes=True)
                 return
             except Refused:
                 raise
@@ -245,7 +260,7 @@ class Vault:
     def lift_lockout(self, mount: str, role_id: str) -> None:
         """Logins by this RoleID are answered again; nothing where it is not locked out."""
         accessor = self.request("GET", f"sys/internal/ui/mounts/auth/{mount}")["data"]["accessor"]
-        self.request("POST", f"sys/locked-users/{accessor}/unlock/{role_id}")
+        self.request("POST", f"sys/locked-users/{accessor}/unlock/{role_id}", writes=True)
 
     @contextlib.contextmanager
     def logged_in(self, mount: str, role_id: str, secret_id: str) -> Iterator[Vault | None]:
@@ -260,8 +275,7 @@ class Vault:
         try:
             yield other
         finally:
-            with contextlib.suppress(AgentError):  # it ends by itself, soon
-                other.request("POST", "auth/token/revoke-self")
+            other._revoke()
 
     def _token_of(self, mount: str, role_id: str, secret_id: str) -> str | None:
         given = {"role_id": role_id, "secret_id": secret_id}

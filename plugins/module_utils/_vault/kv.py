@@ -115,7 +115,9 @@ class Entry:
     def _kept(self, method: str, data: Mapping[str, Any], expected_version: int) -> int:
         body = {"data": dict(data), "options": {"cas": expected_version}}
         try:
-            return int(self.vault.request(method, f"{self.mount}/data/{self.path}", body)["data"]["version"])
+            return int(
+                self.vault.request(method, f"{self.mount}/data/{self.path}", body, writes=True)["data"]["version"]
+            )
         except Refused as error:
             if error.status == 404:
                 # A version that was deleted meanwhile cannot be patched: to be looked at again, as after one that came.
@@ -124,17 +126,19 @@ class Entry:
 
     def tell(self, custom: Mapping[str, str]) -> None:
         """Custom metadata: what everybody may read who may read versions. Others' entries stay."""
-        self.vault.request("PATCH", f"{self.mount}/metadata/{self.path}", {"custom_metadata": dict(custom)})
+        self.vault.request(
+            "PATCH", f"{self.mount}/metadata/{self.path}", {"custom_metadata": dict(custom)}, writes=True
+        )
 
     def settle(self, *, max_versions: int, cas_required: bool) -> None:
         """How the path is kept; made if it was not there."""
         wanted = {"max_versions": max_versions, "cas_required": cas_required}
-        self.vault.request("POST", f"{self.mount}/metadata/{self.path}", wanted)
+        self.vault.request("POST", f"{self.mount}/metadata/{self.path}", wanted, writes=True)
 
     def destroy(self, versions: Iterable[int]) -> None:
         """The values of these versions are gone for good; their numbers stay."""
         if wanted := list(versions):
-            self.vault.request("PUT", f"{self.mount}/destroy/{self.path}", {"versions": wanted})
+            self.vault.request("PUT", f"{self.mount}/destroy/{self.path}", {"versions": wanted}, writes=True)
 
 
 def _is_past(time: str | None) -> bool:

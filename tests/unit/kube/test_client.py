@@ -15,6 +15,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core import ret
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CONFIG_MAP, DEPLOYMENT
 from tests.unit.listening import Answer, Server
 
@@ -102,14 +103,13 @@ def test_pages_are_read_to_the_last(server: Scripted) -> None:
 
 
 def test_writes_carry_their_kind_of_body(server: Scripted) -> None:
-    kube, body = (
-        client(server),
-        {"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "bots"}, "data": {"ä": "ü"}},
-    )
+    kube = client(server)
+    meta = {"name": "x", "namespace": "bots"}
+    body = {"kind": "ConfigMap", "metadata": meta, "data": {"ä": "ü"}}
     kube.apply(body, dry_run=True)
-    kube.create(CONFIG_MAP, body)
+    kube.create(body)
     kube.replace(CONFIG_MAP, body)
-    kube.delete(CONFIG_MAP, "bots", "x", uid="u-1")
+    kube.delete({**body, "metadata": {**meta, "uid": "u-1", "resourceVersion": "7"}})
     sent = [(method, headers["Content-Type"], json.loads(said)) for method, _path, headers, said in server.asked]
     assert sent[:3] == [
         ("PATCH", "application/apply-patch+yaml", body),
@@ -117,7 +117,9 @@ def test_writes_carry_their_kind_of_body(server: Scripted) -> None:
         ("PUT", "application/json", body),
     ]
     assert sent[3] == (
-        "DELETE", "application/json", {"preconditions": {"uid": "u-1"}, "propagationPolicy": "Background"}
+        "DELETE",
+        "application/json",
+        {"preconditions": {"uid": "u-1", "resourceVersion": "7"}, "propagationPolicy": "Background"},
     )  # fmt: skip
     assert server.asked[0][1].endswith("/configmaps/x?fieldManager=digitalsys.agents&force=false&dryRun=All")
 
@@ -133,12 +135,37 @@ def test_a_fault_is_told_once_and_tried_again(server: Scripted, fault: tuple[int
     assert "did not take a request" in lines[0]
 
 
-def test_a_create_is_never_sent_twice(server: Scripted) -> None:
+CREATED = {"kind": "ConfigMap", "metadata": {"name": "x", "namespace": "bots"}}
+
+
+def test_a_create_is_not_sent_twice_where_that_is_asked_for(server: Scripted) -> None:
     server.turns = [(0, {}, b"")]
     with pytest.raises(AgentError, match="did not answer POST") as caught:
-        client(server).create(CONFIG_MAP, {"metadata": {"name": "x", "namespace": "bots"}})
+        client(server).create(CREATED, retry=False)
     assert caught.value.kind is ErrorKind.UNAVAILABLE
     assert len(server.asked) == 1
+
+
+def test_a_create_whose_answer_was_lost_finds_what_it_has_made(server: Scripted) -> None:
+    server.turns = [(0, {}, b""), (409, {}, {"reason": "AlreadyExists", "message": "exists"})]
+    with pytest.raises(Conflict) as caught:
+        client(server).create(CREATED)
+    assert caught.value.is_there_already
+
+
+def test_the_lock_is_asked_before_each_attempt_of_a_write(server: Scripted) -> None:
+    """A retried request may outlive the lease under which it was sent first (trials G1)."""
+    answers = iter([None, None, AgentError(ErrorKind.LOCK_LOST, "taken over")])
+
+    def ask() -> None:
+        if error := next(answers):
+            raise error
+
+    server.turns = [(503, {}, b"busy")] * 5
+    with pytest.raises(AgentError) as caught:
+        client(server).apply(CREATED, ask=ask)
+    assert caught.value.kind is ErrorKind.LOCK_LOST
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize(

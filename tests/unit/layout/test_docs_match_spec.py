@@ -14,7 +14,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +30,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.operation import _result as result_of_rollout
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.plan import _result as result_of_plan
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import _describe
+from tests.unit import builders
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PLUGINS = CHECKOUT / "plugins"
@@ -124,16 +124,7 @@ def test_what_is_told_of_an_agent_is_documented() -> None:
 
 
 def test_the_result_of_a_rollout_is_documented() -> None:
-    run: Any = SimpleNamespace(
-        writer=SimpleNamespace(changed=False, changes=[], diffs=[]),
-        agent=SimpleNamespace(name="roberval", image=SimpleNamespace(pinned="")),
-        kube=SimpleNamespace(retries=0),
-        context=SimpleNamespace(diff=True),
-        pod="",
-        steps=[],
-        warnings=[],
-    )
-    returned = result_of_rollout(run, None, "7")
+    returned = result_of_rollout(builders.session(), "7")
     in_check_mode = {"reasons", "restarts"}
     assert set(returned) - OF_ANSIBLE == set(text_of("agent_rollout", "RETURN")) - in_check_mode - {"error"}
 

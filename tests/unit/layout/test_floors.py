@@ -20,6 +20,7 @@ FLOORS: tuple[set[str], ...] = (
     {"_kube", "_vault", "_registry"},
     {"_lock", "_guards", "_eso", "_journal"},
     {"_agent"},
+    {"_session"},
     {"_rollout"},
     {"_rotate", "_rotate_access"},
     {"_provision"},  # renews an access, too

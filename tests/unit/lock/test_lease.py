@@ -11,10 +11,7 @@ import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import LOCK
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import (
-    DURATION_VARIABLE,
-    Times,
-)
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import DURATION_VARIABLE, Times
 
 
 @pytest.mark.parametrize(

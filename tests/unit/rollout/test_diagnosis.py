@@ -60,7 +60,7 @@ def diagnosed(
 ) -> Diagnosis:
     context = Context({}, "/nowhere")
     context.secrets.add("hunter2-and-more")
-    waited = Waited(Verdict(FAILED, words, cause, "roberval-new-x"), Observed(0.0, None, [], [of], exits))
+    waited = Waited(Verdict(FAILED, words, cause, "roberval-new-x"), Observed(0.0, None, [], [of], exits), 0.0)
     return diagnose(agent or builders.agent(), cluster, waited, context)
 
 

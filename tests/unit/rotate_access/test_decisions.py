@@ -35,6 +35,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.d
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.operation import _Renewal
 from ansible_collections.digitalsys.agents.plugins.modules import agent_access
+from tests.unit import builders
 
 PERMISSIONS = Path(__file__).resolve().parents[3] / "docs" / "permissions"
 KEPT = Access("role", "value", accessor="old")
@@ -161,7 +162,7 @@ def test_the_operators_role_and_policy_are_enough() -> None:
 
 
 def test_the_result_of_a_renewal_is_documented() -> None:
-    run: Any = SimpleNamespace(changes=[], access=DONE, expires="", agent=SimpleNamespace(name="roberval"))
+    it: Any = SimpleNamespace(run=builders.session(), access=DONE, expires="")
     told = yaml.safe_load(agent_access.RETURN)
     of_renew = {name for name, entry in told.items() if "secret_id=keep" not in entry["returned"]}
-    assert set(_Renewal.result(run, "uid")) - {"changed"} == of_renew - {"error"}
+    assert set(_Renewal.result(it)) - {"changed", "warnings"} == of_renew - {"error"}
