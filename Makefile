@@ -59,6 +59,10 @@ check: venv ## all gates, offline: style, types, unit tests, documentation, sani
 $(addprefix check-,$(GATES)): check-%: venv
 	@$(BIN)/python -m tests.gates $*
 
+.PHONY: options
+options: venv ## what the roles say of the modules' options, written anew from their argument specs and documentation
+	@$(BIN)/python -m tests.gates.options
+
 .PHONY: unit integration molecule test test-crash test-images bench
 unit: venv ## pytest tests/unit
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -12,8 +12,8 @@ options:
   holder:
     description:
       - Who is doing this, for example V(job 812 (alice\)). Shown to whoever meets the lock, and recorded with the
-        release.
-      - At most 80 characters are kept. Not set, it is the user and the machine.
+        release where one is made.
+      - At most 80 characters are kept. Not set or empty, it is the user and the machine.
     type: str
   force_unlock:
     description:
@@ -26,7 +26,8 @@ options:
     FREEZE = r"""
 options:
   override_freeze:
-    description: Go on although the fleet is frozen (ConfigMap C(fleet-freeze)).
+    description: Go on although the fleet is frozen (ConfigMap C(fleet-freeze)). It is recorded with the release where
+      one is made.
     type: bool
     default: false
 """

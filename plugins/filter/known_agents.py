@@ -12,18 +12,41 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from jinja2 import pass_context
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import OF_AN_AGENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Spec
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import (
+    ACCESS_MODULE,
+    HOLDER,
+    KUBE,
+    OF_AN_AGENT,
+    PLAN_MODULE,
+    ROTATION_MODULE,
+    VAULT,
+)
 
 GROUP = "agents"
 CANARY = "canary"
 PREFIX = "agent_"
-#: Variables of a run, of provision alone, and of the role's own results: no options of the plan's agents.
-_BESIDES = (
-    *("run", "result", "status", "status_secrets", "operation", "run_image", "run_tag", "restart_id", "holder"),
-    *("force_unlock", "override_freeze", "secret_id_ttl", "token_ttl"),
-    *("secrets_keys", "secrets_new_value", "secrets_rotation_id", "secrets_abort", "secrets_result"),
-)
+#: Results that the roles register, and variables that a role calls otherwise than the module calls its option: no
+#: argument spec knows these.
+_OF_THE_ROLES = ("run", "result", "status", "secrets_result", "run_image", "run_tag", "status_secrets")
 _OPTIONS = tuple(option for option in OF_AN_AGENT if option != "name")
+
+
+def _own(module: Spec, *fed_otherwise: str) -> frozenset[str]:
+    """A module's options that are not an agent's, a login's or the lock's; nor those that no variable of it feeds."""
+    return frozenset(module) - {*KUBE, *VAULT, *OF_AN_AGENT, *HOLDER, *fed_otherwise}
+
+
+#: Variables of a run, of provision alone, and of the roles' own results: no options of the plan's agents.
+_BESIDES = frozenset(
+    {
+        *_OF_THE_ROLES,
+        *HOLDER,
+        *_own(PLAN_MODULE, "agents", "tag"),
+        *_own(ACCESS_MODULE, "secret_id", "rotation_id"),
+        *(f"secrets_{option}" for option in _own(ROTATION_MODULE)),
+    }
+)
 _KNOWN = frozenset((*_OPTIONS, *_BESIDES))
 
 
