@@ -13,14 +13,17 @@ author:
 description:
   - Makes the objects of one agent. A service account, the volume claim, a network policy, the SecretStore, the
     ExternalSecret and the Deployment.
-  - Nothing is waited for, no lock is taken, and no freeze is obeyed. To change an agent that is at work, use
+  - Nothing is waited for, and nothing is proved. To change an agent that is at work, use
     M(digitalsys.agents.agent_rollout), which proves that the change arrived and goes back when it did not.
+  - The agent's lock is taken where there is something to do, and a freeze of the fleet is obeyed.
   - Every object is written by server-side apply. Only what differs is sent.
   - The Deployment's strategy is C(Recreate). Two pods of one agent would fight over its volume and its Discord token.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - digitalsys.agents.run
   - digitalsys.agents.run.ownership
+  - digitalsys.agents.holder
+  - digitalsys.agents.holder.freeze
   - digitalsys.agents.agent
   - digitalsys.agents.agent.named
   - digitalsys.agents.agent.namespace
@@ -108,6 +111,22 @@ objects:
       metadata:
         name: roberval
         namespace: bots
+agent:
+  description: Name of the agent.
+  returned: success, unless O(state=rendered)
+  type: str
+  sample: roberval
+steps:
+  description: What was done besides, in order. A lock that was taken over.
+  returned: success, unless O(state=rendered)
+  type: list
+  elements: dict
+  sample: []
+retries:
+  description: How many requests to the API server had to be sent again.
+  returned: success, unless O(state=rendered)
+  type: int
+  sample: 0
 changes:
   description: What was written, or in check mode would be. One entry for each object.
   returned: success, unless O(state=rendered)
@@ -148,6 +167,18 @@ error:
     hint:
       description: What to type or look at next.
       type: str
+    holder:
+      description: Who holds the lock.
+      type: str
+      returned: when RV(error.kind=locked)
+    steps:
+      description: As RV(steps), up to the failure.
+      type: list
+      elements: dict
+    changes:
+      description: As RV(changes), up to the failure.
+      type: list
+      elements: dict
   sample:
     kind: invalid
     message: "roberval: the volume is 25Gi, asked 10Gi; volumes never shrink"

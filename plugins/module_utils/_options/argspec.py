@@ -100,6 +100,7 @@ AGENT_MODULE: Spec = {
     **KUBE,
     **RUN,
     **OWNERSHIP,
+    **HOLDER,
     **AGENT,
     "state": {"type": "str", "choices": ["present", "absent", "rendered"], "default": "present"},
     "secret_version": {"type": "str", "no_log": False},

@@ -6,67 +6,88 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, network_policy, rendered
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
+    APPLIED,
+    CONFIG_MAP,
     DEPLOYMENT,
     EXTERNAL_SECRET,
     NETWORK_POLICY,
     SECRET_STORE,
     SERVICE_ACCOUNT,
+    Kind,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live, look
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import of_params
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import refuse_what_cannot_be
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 
 #: What `absent` takes, the user of the others first. Never the claim, never a SecretID, nothing in Vault.
 _REMOVABLE = (DEPLOYMENT, EXTERNAL_SECRET, SECRET_STORE, NETWORK_POLICY, SERVICE_ACCOUNT)
 
 
 def manage(params: Params, context: Context) -> Result:
+    """The objects of one agent as the options say, without a word on whether they work."""
     agent = of_params(params)
     if params["state"] == "rendered":
         return {"changed": False, "objects": rendered(agent, Stamps(params["secret_version"] or ""))}
-    kube = Kube(params, context)
-    try:
-        require_cluster(kube, params["cluster_uid"])
+    with session(agent, params, context, in_words=False) as run:
+        run.require_not_frozen()
         if params["state"] == "present" and not agent.image.digest:
-            agent = replace(agent, image=resolve(agent.image, context.environ))
-        live = look(kube, agent.namespace, agent.name)
-        require_ours(live)
-        writer = Writer(kube, params["take_ownership"], context.check_mode, progress=context.progress)
-        if params["state"] == "absent":
-            _remove(writer, live)
-        else:
-            refuse_what_cannot_be(agent, live)
-            stamps = Stamps(
-                params["secret_version"] or live.template_annotation(names.SECRET_VERSION),
-                live.template_annotation(names.RESTART_ID),
-                live.seed,
-            )
-            for wanted in rendered(agent, stamps):
-                writer.apply(wanted, live.objects.get(wanted["kind"]))
-            policy = live.objects.get(NETWORK_POLICY.name)
-            if network_policy(agent) is None and policy:
-                writer.remove(policy)
-    finally:
-        kube.close()
-    result: dict[str, Any] = {"changed": writer.changed, "changes": writer.changes}
-    if context.diff:
-        result["diff"] = writer.diffs
-    return result
+            run.agent = replace(agent, image=resolve(agent.image, context.environ))
+        settle = _remove if params["state"] == "absent" else _apply
+        live = run.look()
+        if context.check_mode:
+            settle(run, live)
+        elif _differs(run.agent, params, live) or run.is_held():
+            with run.locked("lock", *APPLIED, CONFIG_MAP):
+                settle(run, run.look())
+        return run.result()
 
 
-def _remove(writer: Writer, live: Live) -> None:
-    for kind in _REMOVABLE:
-        found = live.objects.get(kind.name)
-        if found:
-            writer.remove(found)
+def _wanted(agent: Agent, params: Params, live: Live) -> list[Object]:
+    stamps = Stamps(
+        params["secret_version"] or live.template_annotation(names.SECRET_VERSION),
+        live.template_annotation(names.RESTART_ID),
+        live.seed,
+    )
+    return rendered(agent, stamps)
+
+
+def _unwanted(agent: Agent, params: Params, live: Live) -> list[Object]:
+    """What is there and is to go."""
+    kinds: tuple[Kind, ...] = ()
+    if params["state"] == "absent":
+        kinds = _REMOVABLE
+    elif network_policy(agent) is None:
+        kinds = (NETWORK_POLICY,)
+    return [live.objects[kind.name] for kind in kinds if kind.name in live.objects]
+
+
+def _differs(agent: Agent, params: Params, live: Live) -> bool:
+    if _unwanted(agent, params, live):
+        return True
+    if params["state"] == "absent":
+        return False
+    found = live.objects
+    return any(
+        wanted["kind"] not in found or differences(wanted, found[wanted["kind"]])
+        for wanted in _wanted(agent, params, live)
+    )
+
+
+def _apply(run: Session[Agent], live: Live) -> None:
+    refuse_what_cannot_be(run.agent, live)
+    for wanted in _wanted(run.agent, run.params, live):
+        run.writer.apply(wanted, live.objects.get(wanted["kind"]))
+    _remove(run, live)
+
+
+def _remove(run: Session[Agent], live: Live) -> None:
+    for found in _unwanted(run.agent, run.params, live):
+        run.writer.remove(found)
