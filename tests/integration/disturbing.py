@@ -22,7 +22,8 @@ KEYS = ("-e", f"keys={TOKEN}")
 JOURNAL = Match(path="/v1/kv/data/agents-rotation/", writes_only=True)
 PROMOTION = Match(methods={"PATCH"}, path="/v1/kv/data/agents/")
 SYNC = Match(methods={"PATCH"}, path="/externalsecrets/")
-RESTART = Match(methods={"PATCH"}, path="/deployments/")
+#: The apply: what makes all that is ours one entry of managedFields comes before it, and restarts nothing.
+RESTART = Match(methods={"PATCH"}, path=r"/deployments/.*\bforce=")
 AUDIT = Match(methods={"PATCH"}, path="/v1/kv/metadata/agents/")
 
 

@@ -149,7 +149,7 @@ def test_the_api_server_restarts_in_the_middle(make_fleet: Make, tmp_path: Path,
 
         def restart() -> None:
             wait_for = through.proxy.wait_for
-            wait_for(lambda request: "/deployments/" in request.path and request.status == 201, timeout=90)
+            wait_for(lambda request: "/deployments" in request.path and request.status == 201, timeout=90)
             with control.killed(server):
                 wait_for(lambda request: request.fault == "no answer from upstream", timeout=90)
             restarted.set()

@@ -83,7 +83,7 @@ def kube(proxy: Through, context: Context) -> Kube:
 def test_of_two_rollouts_one_works_and_the_other_names_it(make_fleet: Make, proxy: Through, tmp_path: Path) -> None:
     fleet = make_fleet("tranca-dois")
     # The first one stands before its Deployment, lock in hand, until the second has given up.
-    standing = proxy.proxy.add(hold(Match(methods={"PATCH"}, path="/deployments/")))
+    standing = proxy.proxy.add(hold(Match(methods={"POST"}, path="/deployments")))
     words = ["-e", "agent=tranca-dois", "-e", "awx_job_id=812", "-e", "awx_user_name=alice"]
     other = Fleet(tmp_path / "other", ["tranca-dois"])
     folder = tmp_path / "second"

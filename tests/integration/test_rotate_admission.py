@@ -45,7 +45,8 @@ def test_a_webhook_of_eso_that_comes_back_is_waited_for(fleet: Fleet, proxy: Thr
         down.enter_context(webhook_of_eso_is_down(AGENT))
         meanwhile(fleet, proxy, replace(SYNC, first=2), down.close).ok()
     asked = [write.status for write in proxy.proxy.writes() if "/externalsecrets/" in write.path]
-    assert asked == [500, 200]
+    # ESO writes to it, too: a version that is no longer the newest is read again.
+    assert [status for status in asked if status != 409] == [500, 200]
     agrees(fleet)
     assert gateway(AGENT, old[TOKEN]) == 401
 

@@ -71,12 +71,17 @@ def places(run: Record) -> Iterator[tuple[str, AfterWrite]]:
     yield "the lock", AfterWrite(1)
     counted = Counter[str]()
     for write in others:
-        kind = write.path.rpartition("/")[0]
+        kind = write.path if _creates(write) else write.path.rpartition("/")[0]
         counted[kind] += 1
         words = f"{write.method} {' '.join(kind.split('/')[-2:])}, {counted[kind]}"
-        yield words, AfterWrite(counted[kind], path=re.escape(f"{kind}/"))
+        yield words, AfterWrite(counted[kind], path=rf"{re.escape(kind)}[/?]")
     last = re.escape(others[-1].path).replace(re.escape(run.agent), _AGENT)
     yield "the lock's release", AfterWrite(1, path=LEASE, start=last)
+
+
+def _creates(write: Request) -> bool:
+    """A POST to the list of a kind: the object's name is in its body."""
+    return write.method == "POST" and write.path.startswith("/api")
 
 
 def came(place: AfterWrite, writes: list[Request]) -> bool:
