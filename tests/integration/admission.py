@@ -80,6 +80,15 @@ def no_pod_can_be_new(agent: str) -> Iterator[None]:
 
 
 @contextmanager
+def only_with(agent: str, variable: str) -> Iterator[None]:
+    """A policy lets nobody write a Deployment whose gateway has no such environment variable."""
+    has_it = f"object.spec.template.spec.containers.all(c, c.env.exists(e, e.name == '{variable}'))"
+    patch = {"spec": {"template": _ANNOTATED}}
+    with _in_force(_policy(agent, "apps", "deployments", has_it), f"deployment/{agent}", patch):
+        yield
+
+
+@contextmanager
 def webhook_of_eso_is_down(agent: str) -> Iterator[None]:
     """Its words on the ExternalSecret are required, and nobody gives them."""
     name = f"{agent}-env-secret"

@@ -41,7 +41,7 @@ hmac.compare_digest = thrown
 """
 
 
-def _play(fleet: Fleet, task: dict[str, Any], *words: str, env: dict[str, str] | None = None, **play: Any) -> Run:
+def play(fleet: Fleet, task: dict[str, Any], *words: str, env: dict[str, str] | None = None, **play: Any) -> Run:
     """A playbook of one play and one task, run on the fleet's first agent."""
     book = fleet.folder / "book.yml"
     plugins = fleet.folder / "connection_plugins"
@@ -69,29 +69,29 @@ def _rollout() -> dict[str, Any]:
 def test_the_environment_of_a_play_is_obeyed(make_fleet: Make, tmp_path: Path, connection: str) -> None:
     fleet = make_fleet("casa-ambiente", provide=False)
     right, wrong = os.environ["KUBECONFIG"], {"KUBECONFIG": str(tmp_path / "not-there")}
-    lost = _play(fleet, _look(), env=wrong, connection=connection)
+    lost = play(fleet, _look(), env=wrong, connection=connection)
     lost.failed("no usable access to a cluster")
-    found = _play(fleet, _look(), env=wrong, connection=connection, environment={"KUBECONFIG": right}).ok()
+    found = play(fleet, _look(), env=wrong, connection=connection, environment={"KUBECONFIG": right}).ok()
     assert found.results["casa-ambiente"]["agents"][0]["health"] == "missing"
     # The other way round: the right one in the process does not save a play that names a wrong one.
-    misled = _play(fleet, _look(), connection=connection, environment=wrong)
+    misled = play(fleet, _look(), connection=connection, environment=wrong)
     misled.failed("no usable access to a cluster")
     # A task's own beats the play's, as everywhere in ansible.
-    _play(fleet, {**_look(), "environment": {"KUBECONFIG": right}}, connection=connection, environment=wrong).ok()
+    play(fleet, {**_look(), "environment": {"KUBECONFIG": right}}, connection=connection, environment=wrong).ok()
 
 
 def test_defaults_of_the_action_group_are_obeyed(make_fleet: Make) -> None:
     fleet = make_fleet("casa-padrao", provide=False)
     task = {"digitalsys.agents.agent_info": {"names": ["casa-padrao"], "namespace": NAMESPACE}}
     defaults = {"group/digitalsys.agents.agents": {"cluster_uid": os.environ["AGENTS_SANDBOX_CLUSTER_UID"]}}
-    _play(fleet, task).failed("the inventory does not say which cluster is meant")
-    _play(fleet, task, module_defaults=defaults).ok()
+    play(fleet, task).failed("the inventory does not say which cluster is meant")
+    play(fleet, task, module_defaults=defaults).ok()
 
 
 def test_async_is_refused(make_fleet: Make) -> None:
     fleet = make_fleet("casa-depois", provide=False)
     for poll in (0, 5):
-        _play(fleet, {**_look(), "async": 30, "poll": poll}).failed("does not support async")
+        play(fleet, {**_look(), "async": 30, "poll": poll}).failed("does not support async")
 
 
 def test_the_ordinary_module_gives_the_same_result(make_fleet: Make, needs: Callable[..., None]) -> None:
@@ -101,12 +101,12 @@ def test_the_ordinary_module_gives_the_same_result(make_fleet: Make, needs: Call
         "name": "casa-modulo", "state": "rendered", "image": "example.com/a/b@sha256:" + "0" * 64,
         "vault_server": "https://vault.example.com:8200",
     }}  # fmt: skip
-    both = [_play(fleet, rendered, connection=one).ok().results["casa-modulo"] for one in ("local", "elsewhere")]
+    both = [play(fleet, rendered, connection=one).ok().results["casa-modulo"] for one in ("local", "elsewhere")]
     assert both[0]["objects"]
     assert both[0] == {name: value for name, value in both[1].items() if name not in ("invocation", "ansible_facts")}
 
     # A whole rollout as a module, and the same in ansible's process finds nothing to do.
-    run = _play(fleet, _rollout(), connection="elsewhere").ok()
+    run = play(fleet, _rollout(), connection="elsewhere").ok()
     result = run.results["casa-modulo"]
     assert result["changed"]
     assert [step["step"] for step in result["steps"]] == ["R3", "R4", "R5", "R6", "R7", "R8"]
@@ -122,7 +122,7 @@ def test_an_exception_nobody_foresaw_shows_no_value(make_fleet: Make, tmp_path: 
     (tmp_path / "sitecustomize.py").write_text(THROWS)
     value = "Um susto às três da manhã: <&> \"'\\"
     fleet.put("casa-susto", {**fleet.values("casa-susto"), "GITHUB_TOKEN": value})
-    run = _play(fleet, _rollout(), "-vvv", "--diff", env={"PYTHONPATH": str(tmp_path)}, connection=connection)
+    run = play(fleet, _rollout(), "-vvv", "--diff", env={"PYTHONPATH": str(tmp_path)}, connection=connection)
     run.failed("internal error: RuntimeError", "Please report it")
     error = run.results["casa-susto"]["error"]
     assert error["kind"] == "internal"
@@ -151,17 +151,17 @@ def test_a_client_certificate_and_an_app_role_do_as_well(
         "ANSIBLE_LOCAL_TEMP": str(folder / "ansible"),
     }
     for connection in ("elsewhere", "local"):
-        run = _play(fleet, _rollout(), env=identity, connection=connection).ok()
+        run = play(fleet, _rollout(), env=identity, connection=connection).ok()
         assert identity["VAULT_SECRET_ID"] not in run.output
         assert [str(path) for path in folder.rglob("*") if path.is_file()] == []
     # Without any of Vault's credentials it says what to set.
     bare = {**identity, "VAULT_SECRET_ID": ""}
-    _play(fleet, _rollout(), env=bare).failed("Set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID")
+    play(fleet, _rollout(), env=bare).failed("Set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID")
     # A SecretID that is wrong is told from an AppRole that Vault has locked out, where a new one would not help.
     role = access("casa-chave")
     wrong = {**identity, "VAULT_ROLE_ID": role["role-id"], "VAULT_SECRET_ID": "no-longer"}
-    _play(fleet, _rollout(), env=wrong).failed("refuses the AppRole login", "Renew VAULT_SECRET_ID")
+    play(fleet, _rollout(), env=wrong).failed("refuses the AppRole login", "Renew VAULT_SECRET_ID")
     lock_out(role)
-    locked = _play(fleet, _rollout(), env={**wrong, "VAULT_SECRET_ID": role["secret-id"]})
+    locked = play(fleet, _rollout(), env={**wrong, "VAULT_SECRET_ID": role["secret-id"]})
     locked.failed("has locked an AppRole out at auth/approle", "15 minutes after the last failed login")
     assert role["secret-id"] not in locked.output

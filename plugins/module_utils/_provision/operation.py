@@ -66,7 +66,8 @@ def _checked(params: Params) -> Home:
 
 
 class _Access:
-    """The steps, each told and counted; nothing is written in check mode."""
+    """The steps, which are gone through twice: first to see what is to be done, then under the lock, to do it. In check
+    mode the first time is told."""
 
     def __init__(self, run: Session[Home], vault: Vault) -> None:
         self.run = run
@@ -76,18 +77,30 @@ class _Access:
         self.path = run.agent.vault_path
         self.mount = run.agent.vault_mount
         self.approle = run.params["approle_mount"]
+        self.is_seen_only = True
+        self.is_complete = True
 
     def change(self, code: str, words: str) -> bool:
         """True when it is to be done for real."""
-        check_mode = self.run.context.check_mode
+        self.is_complete = False
+        if self.run.context.check_mode:
+            self._foretell(code, words)
+        elif not self.is_seen_only:
+            self.run.did(code, words)
+        return not self.is_seen_only
+
+    def _foretell(self, code: str, words: str) -> None:
         self.run.changes.append(words)
-        self.run.step(code, words + (" (would)" if check_mode else ""))
-        return not check_mode
+        self.run.step(code, f"{words} (would)")
 
     def namespace_exists(self) -> bool:
         if self.run.kube.get(NAMESPACE, "", self.namespace) is not None:
             return True
-        if self.change("namespace", f"namespace {self.namespace} made"):
+        words = f"namespace {self.namespace} made"
+        if self.run.context.check_mode:
+            self._foretell("namespace", words)
+        else:
+            # Before any lock: a Lease needs it.
             body = {
                 "apiVersion": "v1",
                 "kind": "Namespace",
@@ -95,11 +108,11 @@ class _Access:
             }
             try:
                 self.run.kube.create(body)
+                self.run.did("namespace", words)
             except Conflict as error:
                 if not error.is_there_already:
                     raise
-            return True
-        return False
+        return not self.run.context.check_mode
 
     def values(self) -> list[str]:
         """Generated keys that are missing are made; the names of those that only a person can supply."""
@@ -186,9 +199,9 @@ def provide(params: Params, context: Context) -> Result:
             # A namespace made just now has no Role yet: that is for the cluster's owner to bind.
             run.require(ACCESS_NEEDS, "provisioner")
             run.require_not_frozen()
-        if context.check_mode:
-            missing = _steps(access, there)
-        else:
+        missing = _steps(access, there)
+        if not context.check_mode and (not access.is_complete or run.is_held()):
+            access.is_seen_only = False
             with run.locked("lock", SECRET):
                 missing = _steps(access, there)
         if missing:
