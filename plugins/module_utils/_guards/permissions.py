@@ -44,7 +44,7 @@ RENEWAL_NEEDS: Needs = (
     ("", "configmaps", ("get",)),
     ("external-secrets.io", "secretstores", ("get", "list", "watch", "patch")),
     ("external-secrets.io", "externalsecrets", ("get", "list", "watch", "patch")),
-    ("coordination.k8s.io", "leases", ("get", "list", "create", "update")),
+    ("coordination.k8s.io", "leases", ("get", "create", "update")),
 )
 
 
