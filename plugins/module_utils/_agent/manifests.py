@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import GATEWAY_PORT, PORT_NAME, probes
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import PROGRESS_DEADLINE
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import PROGRESS_DEADLINE
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import SEED
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Iterator
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import FIRST_PAUSE, LONGEST_PAUSE
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import FIRST_PAUSE, LONGEST_PAUSE
 
 #: Statuses of an answer that another attempt may change.
 RETRYABLE = frozenset((408, 429, 500, 502, 503, 504))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SYNC_LOOK
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SYNC_LOOK
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import (
     force_sync,
     is_synced,

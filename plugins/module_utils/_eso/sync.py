@@ -11,7 +11,7 @@ import time
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SYNC_AGAIN
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SYNC_AGAIN
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube

@@ -19,7 +19,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import FAULTS, patience
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget, backoff
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import (
     KUBE_REQUEST,
     KUBE_RETRIES,
     WATCH_SLACK,

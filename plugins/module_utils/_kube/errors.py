@@ -12,9 +12,12 @@ from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import RETRYABLE
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SETTLING
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SETTLING
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import (
+    conflict_words,
+    conflicting_managers,
+)
 
-_MANAGER = re.compile(r'conflict with "([^"]+)"')
 _HANDSHAKE = re.compile(r"Handshake status ([0-9]{3})")
 #: In the words of a 403 that comes from roles, and not from an admission policy.
 REFUSED_BY_RIGHTS = re.compile(r"is forbidden: User .* cannot \w+ resource")
@@ -51,16 +54,6 @@ def is_retryable(code: int, status: dict[str, Any], since_broken: float = math.i
         return True
     # A schema error of an apply is dressed as a 500; trying again would only delay the answer.
     return code in RETRYABLE and "failed to create typed patch object" not in status.get("message", "")
-
-
-def conflicting_managers(status: dict[str, Any]) -> dict[str, str]:
-    """Field path -> the manager that owns it, of a server-side apply's conflict; {} for any other kind of 409."""
-    causes = (status.get("details") or {}).get("causes") or []
-    return {
-        cause.get("field", "?"): match.group(1)
-        for cause in causes
-        if cause.get("reason") == "FieldManagerConflict" and (match := _MANAGER.search(cause.get("message", "")))
-    }
 
 
 def refused_handshake(error: Any) -> int:
@@ -119,12 +112,8 @@ def refusal(method: str, path: str, code: int, body: Any) -> AgentError:
     if code == 409:
         owners = conflicting_managers(status)
         if owners:
-            fields = "; ".join(f"{field} belongs to {manager}" for field, manager in sorted(owners.items())[:4])
-            return Conflict(
-                f"{what}: {fields}",
-                "Ask that manager's owner, or run again with -e agent_take_ownership=true: these fields are ours then.",
-                {**details, "owners": owners},
-            )
+            fields, hint = conflict_words(owners)
+            return Conflict(f"{what}: {fields}", hint, {**details, "owners": owners})
         return Conflict(f"{what}: {words}", "", {**details, "reason": status.get("reason", "")})
     if code == 422:
         causes = (status.get("details") or {}).get("causes") or []

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import EXEC
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import EXEC
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kubeconfig import Settings, hold
 
 try:

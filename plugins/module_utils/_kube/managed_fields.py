@@ -12,6 +12,7 @@ from client-side apply.
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
@@ -49,3 +50,23 @@ def as_applied(live: Object) -> list[Object] | None:
     for entry in ours:
         merged["fieldsV1"] = united(merged.get("fieldsV1") or {}, entry.get("fieldsV1") or {})
     return [*(entry for entry in entries if entry not in ours), merged]
+
+
+_MANAGER = re.compile(r'conflict with "([^"]+)"')
+
+
+def conflicting_managers(status: dict[str, Any]) -> dict[str, str]:
+    """Field path -> the manager that owns it, of a server-side apply's conflict; {} for any other kind of 409."""
+    causes = (status.get("details") or {}).get("causes") or []
+    return {
+        cause.get("field", "?"): match.group(1)
+        for cause in causes
+        if cause.get("reason") == "FieldManagerConflict" and (match := _MANAGER.search(cause.get("message", "")))
+    }
+
+
+def conflict_words(owners: dict[str, str]) -> tuple[str, str]:
+    """What is told of such a conflict, and what to do about it."""
+    fields = "; ".join(f"{field} belongs to {manager}" for field, manager in sorted(owners.items())[:4])
+    hint = "Ask that manager's owner, or run again with -e agent_take_ownership=true: these fields are ours then."
+    return fields, hint

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import FAULTS
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import WATCH, WATCH_AGAIN
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import WATCH, WATCH_AGAIN
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import Kind
 

@@ -17,7 +17,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.clock impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import (
     LOCK_LOOK,
     LOCK_PATIENCE,
     LOCK_RELEASE,

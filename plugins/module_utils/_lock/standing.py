@@ -11,7 +11,7 @@ from enum import Enum
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.clock import elapsed
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import (
     LOCK,
     LOCK_LEAST,
 )

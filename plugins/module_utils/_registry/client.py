@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import Http, basic, parsed
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import REGISTRY_REQUEST
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import REGISTRY_REQUEST
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image
 
 _ACCEPT = ", ".join(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import NoAnswer
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import RETRYABLE, Budget, backoff
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import REGISTRY_RETRIES
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import REGISTRY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.client import Registry
 

@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import GATEWAY_LEAST, GATEWAY_RETRIES
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import GATEWAY_LEAST, GATEWAY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis, diagnose

@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import GATEWAY_PORT
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget, backoff
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import GATEWAY_REQUEST, GATEWAY_RETRIES
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import GATEWAY_REQUEST, GATEWAY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import refused_handshake
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.library import NoStream

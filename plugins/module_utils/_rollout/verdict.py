@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import (
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import (
     MOUNT,
     REPLICA_FAILURE,
     TERMINATION_SLACK,

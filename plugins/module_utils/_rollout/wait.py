@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import REPORT, TICK
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import REPORT, TICK
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import TRIAL_REQUEST
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import TRIAL_REQUEST
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import Trial
 
 with contextlib.suppress(ImportError):  # Vault says so

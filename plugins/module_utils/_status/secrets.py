@@ -17,7 +17,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SECRET_ID_ENDS_SOON
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SECRET_ID_ENDS_SOON
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
     SecretId,
     read_access,

@@ -16,7 +16,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.http import Http, NoAnswer, parsed
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import RETRYABLE, Budget, backoff
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import VAULT_REQUEST, VAULT_RETRIES
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import VAULT_REQUEST, VAULT_RETRIES
 
 _DOUBLED = re.compile("/{2,}")
 _LOGIN_HINT = "Set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID."

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import SETTLING
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SETTLING
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import (
-    conflicting_managers,
     is_retryable,
     refusal,
     refused_handshake,
     status_of,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import conflicting_managers
 
 PATH = "/apis/apps/v1/namespaces/bots/deployments/roberval"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.seconds import LOCK
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import LOCK
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import DURATION_VARIABLE, Times
 

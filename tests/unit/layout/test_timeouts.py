@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waiting times stand in _core/seconds.py, each with its reason, and nowhere else."""
+"""Waiting times stand in _core/timeouts.py, each with its reason, and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 UTILS = Path(__file__).resolve().parents[3] / "plugins" / "module_utils"
-SECONDS = UTILS / "_core" / "seconds.py"
+TIMEOUTS = UTILS / "_core" / "timeouts.py"
 #: Calls whose first argument is a time.
 _WAITS = ("sleep", "wait", "wait_for", "Budget", "settimeout", "patience")
 
@@ -40,7 +40,7 @@ def bare_times(source: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in sorted(UTILS.rglob("*.py")) if path != SECONDS],
+    [path for path in sorted(UTILS.rglob("*.py")) if path != TIMEOUTS],
     ids=lambda path: f"{path.parent.name}.{path.stem}",
 )
 def test_no_waiting_time_stands_anywhere_else(path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_bare_one_is_seen(source: str) -> None:
 def test_none_is_without_use() -> None:
     names = {
         target.id
-        for node in ast.parse(SECONDS.read_text()).body
+        for node in ast.parse(TIMEOUTS.read_text()).body
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name)
