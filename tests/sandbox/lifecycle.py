@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -204,6 +205,9 @@ def _start_parts(steps: Steps, built: dict[str, Path]) -> None:
             cluster.kubectl(
                 "apply", "--server-side", "--validate=false", "-f", "-", stdin=_definitions(built[build.ESO_CRDS])
             )
+            # ESO ends at once where it does not find a kind in the server's own list, which follows later.
+            for name in _CRDS:
+                process.wait_until(f"{name} is served", partial(_is_served, name), 30)
         start("external-secrets")
 
     with ThreadPoolExecutor(max_workers=12) as pool:
@@ -253,6 +257,14 @@ def _definitions(bundle: Path) -> str:
     wanted = [text for text in bundle.read_text().split("\n---\n") if any(f"name: {name}\n" in text for name in _CRDS)]
     found = [yaml.load(text, loader) for text in wanted]
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": found})
+
+
+def _is_served(definition: str) -> bool:
+    """Whether the server names the kind in what it says of the group's preferred version."""
+    plural, _dot, group = definition.partition(".")
+    preferred = ((cluster.get(f"/apis/{group}") or {}).get("preferredVersion") or {}).get("groupVersion", "")
+    told = cluster.get(f"/apis/{preferred}") if preferred else None
+    return any(entry["name"] == plural for entry in (told or {}).get("resources") or [])
 
 
 def _clear() -> None:
