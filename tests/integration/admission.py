@@ -82,7 +82,7 @@ def no_pod_can_be_new(agent: str) -> Iterator[None]:
 @contextmanager
 def only_with(agent: str, variable: str) -> Iterator[None]:
     """A policy lets nobody write a Deployment whose gateway has no such environment variable."""
-    has_it = f"object.spec.template.spec.containers.all(c, c.env.exists(e, e.name == '{variable}'))"
+    has_it = f"object.spec.template.spec.containers.all(c, has(c.env) && c.env.exists(e, e.name == '{variable}'))"
     patch = {"spec": {"template": _ANNOTATED}}
     with _in_force(_policy(agent, "apps", "deployments", has_it), f"deployment/{agent}", patch):
         yield

@@ -65,17 +65,17 @@ def test_a_retry_that_outlives_its_lock_is_never_sent(make_fleet: Make, proxy: T
     fleet = make_fleet(agent, host_variables={agent: KWOK}, variables={"agent_env": {"BY": "the first"}})
     runs: list[Run] = []
     first = threading.Thread(target=lambda: runs.append(fleet.rollout(agent, env=servers(proxy))))
-    standing = proxy.proxy.add(hold(Match(methods={"POST"}, path="/deployments")))
+    outage = [proxy.proxy.add(answer(503, Match(methods={"POST"}, path="/deployments", times=None)))]
     first.start()
-    standing.wait_fired(timeout=60)
-    outage = proxy.proxy.add(answer(503, Match(front="api", times=None)))
-    standing.release()
+    outage[0].wait_fired(timeout=60)
+    outage.append(proxy.proxy.add(answer(503, Match(path="/leases", times=None))))
     second = Fleet(fleet.folder / "second", [agent], {"agent_env": {"BY": "the second"}}, {agent: KWOK})
     second.folder.mkdir()
     second.rollout(agent, "-e", "force_unlock=true").ok()
     before = get("deployment", agent)
     mark = proxy.proxy.mark()
-    outage.release()
+    for armed in outage:
+        armed.release()
     first.join(timeout=120)
     assert runs[0].results[agent]["error"]["kind"] == "lock_lost", runs[0].output
     assert get("deployment", agent) == before

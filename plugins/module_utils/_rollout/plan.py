@@ -95,6 +95,7 @@ def plan(params: Params, context: Context) -> Result:
         # It looks for itself what is to be done, once its own words are checked: nobody is asked before that.
         return _result({}, list(agents), params["cluster_uid"] or _one(options, "cluster_uid") or "", params, context)
     kube = Kube({**params, "allow_insecure": params["allow_insecure"] or _one(options, "allow_insecure")}, context)
+    vault = None
     try:
         pinned = params["cluster_uid"] or _one(options, "cluster_uid")
         uid = kube.cluster_uid() if provisioning and not pinned else require_cluster(kube, pinned)
@@ -119,6 +120,8 @@ def plan(params: Params, context: Context) -> Result:
                 plans[name] = replace(plans[name], reasons=[f"it is locked by {holder}, who is at work or was killed"])
         return _result(plans, [name for name, one in plans.items() if one.todo], uid, params, context)
     finally:
+        if vault:
+            vault.close()
         kube.close()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -41,6 +41,7 @@ def info(params: Params, context: Context) -> Result:
         check_agent_name(name): secrets.place_of(name, namespace, options) for name, options in params["places"].items()
     }
     kube = Kube(params, context)
+    servers = None
     try:
         require_cluster(kube, params["cluster_uid"])
         found = {}
@@ -59,6 +60,8 @@ def info(params: Params, context: Context) -> Result:
                 place = places.get(name) or secrets.place_of(name, namespace, {})
                 agent["secrets"] = secrets.secret_facts(agent, place, servers)
     finally:
+        if servers:
+            servers.vault.close()
         kube.close()
     lines = table(agents, secrets=params["secrets"])
     for line in lines:
@@ -69,10 +72,8 @@ def info(params: Params, context: Context) -> Result:
 def _listed(kube: Kube, kind: Any, namespace: str) -> list[Object]:
     try:
         return kube.list_objects(kind, namespace, labels=names.SELECTOR)[0]
-    except AgentError as error:
-        if error.kind is ErrorKind.NOT_FOUND:
-            return []
-        raise
+    except NotFound:
+        return []
 
 
 def _describe(name: str, found: dict[str, dict[str, Object]], pods: list[Object]) -> Object:
