@@ -110,14 +110,21 @@ class Writer:
     def _send(self, wanted: Object, live: Object | None) -> Object:
         force = self.take_ownership
         name = f"{wanted['kind']} {wanted['metadata']['name']}"
+        is_split = self.dry_run
         for _attempt in range(_ATTEMPTS):
             try:
                 if live is None:
                     return self.kube.create(wanted, dry_run=self.dry_run, ask=self.may_write)
-                body = _under_version(wanted, self._as_applied(live))
-                return self.kube.apply(body, force=force, dry_run=self.dry_run, ask=self.may_write)
+                if not is_split:
+                    merged = self._as_applied(live)
+                    is_split = merged is None
+                    live = merged or live
+                kept = self.kube.apply(
+                    _under_version(wanted, live), force=force, dry_run=self.dry_run, ask=self.may_write
+                )
+                return kept if self.dry_run or not is_split else self._put_together(wanted, kept)
             except Conflict as error:
-                # A dry run has left what we created as it stands.
+                # Where what we created is still an entry of its own, it is our own that an apply conflicts with.
                 owners = {field: owner for field, owner in error.owners.items() if owner != names.FIELD_MANAGER}
                 if all(owner.startswith("kubectl") for owner in owners.values()) and error.owners:
                     if owners:
@@ -134,14 +141,27 @@ class Writer:
                 return live  # our own write, whose answer was lost
         raise _never_still(wanted)
 
-    def _as_applied(self, live: Object) -> Object:
-        """The object with all that is ours in the entry of our applies: see managed_fields."""
-        fields = None if self.dry_run else as_applied(live)
+    def _as_applied(self, live: Object) -> Object | None:
+        """The object with all that is ours in the entry of our applies (see managed_fields). None where a policy does
+        not let it be written as it stands."""
+        fields = as_applied(live)
         if fields is None:
             return live
         meta = {name: live["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
         body = {"metadata": {**meta, "managedFields": fields}}
-        return self.kube.merge(BY_NAME[live["kind"]], body, ask=self.may_write)
+        try:
+            return self.kube.merge(BY_NAME[live["kind"]], body, ask=self.may_write)
+        except Conflict:
+            raise
+        except AgentError as error:
+            if not error.is_refusal:
+                raise
+            return None
+
+    def _put_together(self, wanted: Object, kept: Object) -> Object:
+        """As it is now it may be written: what is no longer wanted goes with another apply."""
+        merged = self._as_applied(kept) or kept
+        return self.kube.apply(_under_version(wanted, merged), force=self.take_ownership, ask=self.may_write)
 
     def _look_again(self, wanted: Object) -> Object | None:
         meta = wanted["metadata"]
