@@ -117,7 +117,9 @@ def refusal(method: str, path: str, code: int, body: Any) -> AgentError:
         return Conflict(f"{what}: {words}", "", {**details, "reason": status.get("reason", "")})
     if code == 422:
         causes = (status.get("details") or {}).get("causes") or []
-        fields = "; ".join(f"{cause.get('field')}: {cause.get('message')}" for cause in causes[:4]) or words
+        # A policy names no field.
+        told = [": ".join(filter(None, (cause.get("field"), cause.get("message")))) for cause in causes[:4]]
+        fields = "; ".join(told) or words
         return AgentError(ErrorKind.INVALID, f"{what} was refused: {fields}", _way_out(path, fields), details)
     return AgentError(
         ErrorKind.UNAVAILABLE if code in RETRYABLE else ErrorKind.CONFLICT,
