@@ -69,6 +69,9 @@ TICK = 1.0
 MOUNT = 360
 #: Beyond its grace: the kubelet kills at its end, and then unmounts and reports.
 TERMINATION_SLACK = 60
+#: Of a Deployment that was deleted the cluster's own clean-up takes ReplicaSet and pod one after the other, within a
+#: second on an idle control plane.
+ORPHAN = 60
 #: A ReplicaSet that could not make its pod tries again at once; quota and admission stay.
 REPLICA_FAILURE = 2
 #: When the Deployment's controller itself says that there is no progress. Ours come first; this is for other tools.

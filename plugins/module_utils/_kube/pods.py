@@ -33,6 +33,23 @@ def last_manager(live: Object) -> str:
     return str(newest.get("manager") or "someone else")
 
 
+def is_ended(pod: Object) -> bool:
+    """Evicted, shut down or done: history, which runs nothing and holds nothing."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def claims_of(spec: Object) -> set[str]:
+    """Names of the volume claims that a pod with this spec mounts."""
+    volumes = spec.get("volumes") or []
+    return {one["persistentVolumeClaim"]["claimName"] for one in volumes if one.get("persistentVolumeClaim")}
+
+
+def grace_of(pod: Object) -> int:
+    """Seconds that it has for its end, once it is told to end."""
+    told = pod["metadata"].get("deletionGracePeriodSeconds")
+    return int(told or pod["spec"].get("terminationGracePeriodSeconds") or 30)
+
+
 def container_statuses(pod: Object, *, init: bool = False) -> list[Object]:
     return (pod.get("status") or {}).get("initContainerStatuses" if init else "containerStatuses") or []
 

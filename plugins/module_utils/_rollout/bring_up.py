@@ -13,12 +13,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import GATEWAY_LEAST, GATEWAY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis, diagnose
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import readiness_warnings, token_probe
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import DONE
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited, wait
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume import free
 
 
 class Failed(Exception):
@@ -35,7 +37,10 @@ def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Non
     The option timeout bounds it, counted from when the former pod is gone; that has a bound of its own.
     """
     before = len(run.writer.changes)
-    written = run.writer.apply(wanted, live.deployment)
+    standing = live.deployment
+    if standing is None or differences(wanted, standing):
+        standing = free(run, wanted, standing)
+    written = run.writer.apply(wanted, standing)
     image = wanted["spec"]["template"]["spec"]["containers"][0]["image"]
     if len(run.writer.changes) > before:
         run.step("R5", f"Deployment applied, image {image.partition('@sha256:')[2][:12]}")

@@ -26,6 +26,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent i
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import refuse_what_cannot_be
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume import free
 
 #: What `absent` takes, the user of the others first. Never the claim, never a SecretID, nothing in Vault.
 _REMOVABLE = (DEPLOYMENT, EXTERNAL_SECRET, SECRET_STORE, NETWORK_POLICY, SERVICE_ACCOUNT)
@@ -84,7 +85,10 @@ def _differs(agent: Agent, params: Params, live: Live) -> bool:
 def _apply(run: Session[Agent], live: Live) -> None:
     refuse_what_cannot_be(run.agent, live)
     for wanted in _wanted(run.agent, run.params, live):
-        run.writer.apply(wanted, live.objects.get(wanted["kind"]))
+        found = live.objects.get(wanted["kind"])
+        if wanted["kind"] == DEPLOYMENT.name and not run.context.check_mode:
+            found = free(run, wanted, found)
+        run.writer.apply(wanted, found)
     _remove(run, live)
 
 

@@ -19,6 +19,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
     container_statuses,
     ended,
     gateway_status,
+    grace_of,
+    is_ended,
     lacks_its_volumes,
     last_manager,
     template_of,
@@ -110,11 +112,7 @@ def pods_of(observed: Observed, replica_set: Object | None) -> tuple[list[Object
         for pod in observed.pods
         if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or [])
     ]
-    return new, [
-        pod
-        for pod in observed.pods
-        if pod not in new and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
-    ]
+    return new, [pod for pod in observed.pods if pod not in new and not is_ended(pod)]
 
 
 def judge(wanted: Wanted, observed: Observed, memory: Memory, schedule_grace: float) -> tuple[Verdict, Memory]:
@@ -193,10 +191,7 @@ def _deadline(live: Object, replica_set: Object | None) -> Verdict | None:
 def _old_pod_failure(old: list[Object], memory: Memory, now: float) -> Verdict | None:
     for pod in old:
         since = memory.since.get(f"terminating {pod['metadata']['uid']}")
-        grace = int(
-            pod["metadata"].get("deletionGracePeriodSeconds") or pod["spec"].get("terminationGracePeriodSeconds") or 30
-        )
-        if since is not None and now - since > grace + TERMINATION_SLACK:
+        if since is not None and now - since > grace_of(pod) + TERMINATION_SLACK:
             finalizers = ", ".join(pod["metadata"].get("finalizers") or []) or "none"
             words = (
                 f"the old pod {pod['metadata']['name']} does not end (node {pod['spec'].get('nodeName')}, "

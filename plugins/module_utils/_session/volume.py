@@ -1,0 +1,182 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent's volume is free before any write that can start a pod: one volume, one gateway.
+
+Kubernetes does not see to that. A ReplicaSet does not count pods that are on their way out, and is taken up again
+without waiting for its own; a Deployment that was deleted in the background leaves its pod running for a while; and a
+pod that was cut loose runs on for ever. So whoever has the volume is looked for by the claim that a pod mounts, not by
+a label, and is waited for or named.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import (
+    ORPHAN,
+    REPORT,
+    TERMINATION_SLACK,
+    TICK,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import claims_of, grace_of, is_ended
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
+
+
+class Hold(Enum):
+    """Why a pod keeps the volume from the next one."""
+
+    #: It is on its way out.
+    ENDING = "is ending"
+    #: What made it is gone, or going: the cluster's own clean-up takes it next.
+    ORPHANED = "is left over from a Deployment that was deleted"
+    #: Somebody else's, or nobody's: perhaps a second gateway.
+    STRANGER = "has the agent's volume and is no pod of its Deployment"
+
+
+@dataclass(frozen=True)
+class Occupant:
+    pod: Object
+    hold: Hold
+
+    @property
+    def name(self) -> str:
+        return str(self.pod["metadata"]["name"])
+
+
+def _controller(item: Object) -> Object:
+    return next((one for one in item["metadata"].get("ownerReferences") or [] if one.get("controller")), {})
+
+
+def _hold(pod: Object, deployment_uid: str, replica_sets: dict[str, Object]) -> Hold | None:
+    """None for the running pod of the Deployment itself: what follows is for its strategy, one after the other."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return Hold.ENDING
+    owner = _controller(pod)
+    if owner.get("kind") != REPLICA_SET.name:
+        return Hold.STRANGER
+    replica_set = replica_sets.get(owner["uid"])
+    if replica_set is None or replica_set["metadata"].get("deletionTimestamp"):
+        return Hold.ORPHANED
+    above = _controller(replica_set)
+    if above and above["uid"] == deployment_uid:
+        return None
+    return Hold.ORPHANED if above else Hold.STRANGER
+
+
+def occupants(
+    deployment: Object | None, replica_sets: Iterable[Object], pods: Iterable[Object], claims: set[str]
+) -> list[Occupant]:
+    """Who keeps the volume from the next pod: all pods that have not ended and mount one of the claims, but the running
+    one of the Deployment itself."""
+    uid = "" if deployment is None or _is_going(deployment) else str(deployment["metadata"]["uid"])
+    by_uid = {one["metadata"]["uid"]: one for one in replica_sets}
+    found = []
+    for pod in pods:
+        if is_ended(pod) or claims.isdisjoint(claims_of(pod["spec"])):
+            continue
+        if hold := _hold(pod, uid, by_uid):
+            found.append(Occupant(pod, hold))
+    return found
+
+
+def free(run: Session[Any], wanted: Object, live: Object | None) -> Object | None:
+    """Returns when no pod is in the way of the one that this Deployment will start: the Deployment as it is then, None
+    where it has gone. AgentError, with nothing written, for a pod that stays."""
+    claims = claims_of(wanted["spec"]["template"]["spec"])
+    namespace = run.agent.namespace
+    sets = run.kube.list_objects(REPLICA_SET, namespace)[0]
+    pods = run.kube.list_objects(POD, namespace)[0]
+    if not _is_going(live) and not _in_the_way(run, occupants(live, sets, pods, claims)):
+        return live
+    patience = _Patience(run)
+    name = wanted["metadata"]["name"]
+    selections = Selection(POD), Selection(REPLICA_SET), Selection(DEPLOYMENT, fields=f"metadata.name={name}")
+    with Watching(run.kube, namespace, selections) as watching:
+        while True:
+            deployment = next(iter(watching.objects(DEPLOYMENT)), None)
+            found = occupants(deployment, watching.objects(REPLICA_SET), watching.objects(POD), claims)
+            if not _in_the_way(run, found) and not _is_going(deployment):
+                run.step("volume", "the volume is free")
+                return deployment
+            patience.wait(found)
+            watching.wait(TICK)
+
+
+def _is_going(deployment: Object | None) -> bool:
+    return bool(deployment and deployment["metadata"].get("deletionTimestamp"))
+
+
+class _Patience:
+    """How long each is waited for, and what is told meanwhile."""
+
+    def __init__(self, run: Session[Any]) -> None:
+        self._run = run
+        self._began = time.monotonic()
+        self._ends: dict[str, float] = {}
+        self._told = ""
+        self._told_at = self._began
+
+    def wait(self, found: list[Occupant]) -> None:
+        """AgentError for one that was waited for as long as it may need."""
+        now = time.monotonic()
+        for one in found:
+            # Anew for each way in which it stands in the way: an orphan's end begins when it is told to end.
+            end = self._ends.setdefault(f"{one.pod['metadata']['uid']} {one.hold.value}", now + _seconds(one))
+            if now > end:
+                raise _stays(self._run, one, now - self._began)
+        if not found and now > self._ends.setdefault("the Deployment", now + ORPHAN):
+            raise AgentError(
+                ErrorKind.ROLLOUT,
+                f"{self._run.agent.name}: the Deployment is being deleted, and does not go",
+                f"Look why: kubectl get deployment {self._run.agent.name} -n {self._run.agent.namespace} -o yaml "
+                "(finalizers). Nothing was changed.",
+            )
+        words = f"pod {found[0].name} {found[0].hold.value}" if found else "the Deployment is being deleted"
+        if words != self._told or now - self._told_at > REPORT:
+            self._told = words
+            self._told_at = now
+            name = self._run.agent.name
+            self._run.context.progress(f"{name}: {words}; waiting until the volume is free ({now - self._began:.0f} s)")
+
+
+def _seconds(occupant: Occupant) -> float:
+    return ORPHAN if occupant.hold is Hold.ORPHANED else grace_of(occupant.pod) + TERMINATION_SLACK
+
+
+def _in_the_way(run: Session[Any], found: list[Occupant]) -> list[Occupant]:
+    """Those that go by themselves. AgentError for one that does not."""
+    stranger = next((one for one in found if one.hold is Hold.STRANGER), None)
+    if stranger is None:
+        return found
+    owner = _controller(stranger.pod)
+    made_by = f"made by {owner['kind']} {owner['name']}" if owner else "which nobody owns"
+    raise AgentError(
+        ErrorKind.CONFLICT,
+        f"{run.agent.name}: pod {stranger.name}, {made_by}, {Hold.STRANGER.value}: it may be a second gateway",
+        f"Look at it: kubectl describe pod {stranger.name} -n {run.agent.namespace}. Once it has ended, run the same "
+        "command again. The Deployment was not touched.",
+        {"pod": stranger.name},
+    )
+
+
+def _stays(run: Session[Any], occupant: Occupant, seconds: float) -> AgentError:
+    meta = occupant.pod["metadata"]
+    node = occupant.pod["spec"].get("nodeName") or "none"
+    finalizers = ", ".join(meta.get("finalizers") or []) or "none"
+    return AgentError(
+        ErrorKind.ROLLOUT,
+        f"{run.agent.name}: pod {occupant.name} {occupant.hold.value} and still has the volume after {seconds:.0f} s "
+        f"(node {node}, finalizers: {finalizers})",
+        f"Look at its node: kubectl get node {node}. Where the node is lost for good, take it out of the cluster, and "
+        "the pod goes with it; never delete the pod by force. The Deployment was not touched.",
+        {"pod": occupant.name, "node": node},
+    )

@@ -1,0 +1,71 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose pod keeps the agent's volume from the next one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume import Hold, occupants
+
+DEPLOYMENT: dict[str, Any] = {"metadata": {"name": "roberval", "uid": "d-1"}}
+GOING = {"metadata": {**DEPLOYMENT["metadata"], "deletionTimestamp": "2026-11-28T02:00:00Z"}}
+CLAIMS = {"roberval-state"}
+
+
+def owned(kind: str, uid: str) -> list[dict[str, Any]]:
+    return [{"kind": kind, "name": f"{kind}-{uid}", "uid": uid, "controller": True}]
+
+
+def replica_set(uid: str = "r-1", deployment: str = "d-1", **metadata: Any) -> dict[str, Any]:
+    owners = owned("Deployment", deployment) if deployment else []
+    return {"metadata": {"uid": uid, "ownerReferences": owners, **metadata}}
+
+
+def pod(owners: Any = None, claim: str = "roberval-state", phase: str = "Running", **metadata: Any) -> dict[str, Any]:
+    volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "state", "persistentVolumeClaim": {"claimName": claim}}]
+    owners = owned("ReplicaSet", "r-1") if owners is None else owners
+    meta = {"name": "roberval-x", "uid": "p-1", "ownerReferences": owners, **metadata}
+    return {"metadata": meta, "spec": {"volumes": volumes}, "status": {"phase": phase}}
+
+
+def hold(one: dict[str, Any], deployment: Any = DEPLOYMENT, sets: Any = None) -> Hold | None:
+    found = occupants(deployment, [replica_set()] if sets is None else sets, [one], CLAIMS)
+    return found[0].hold if found else None
+
+
+def test_the_running_pod_of_the_deployment_itself_is_in_nobodys_way() -> None:
+    assert hold(pod()) is None
+    assert hold(pod(phase="Pending")) is None
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_an_ended_pod_is_history(phase: str) -> None:
+    assert hold(pod(phase=phase)) is None
+    assert hold(pod([], phase=phase)) is None
+
+
+def test_another_agents_pod_is_none_of_ours() -> None:
+    assert hold(pod([], claim="clovis-state")) is None
+
+
+def test_one_that_is_on_its_way_out_is_waited_for_whoever_owns_it() -> None:
+    for owners in (None, [], owned("Job", "j-1")):
+        assert hold(pod(owners, deletionTimestamp="2026-11-28T02:00:00Z")) is Hold.ENDING
+
+
+@pytest.mark.parametrize("deployment", [None, GOING, {"metadata": {"name": "roberval", "uid": "d-2"}}])
+def test_what_a_deleted_deployment_left_running_is_waited_for(deployment: Any) -> None:
+    assert hold(pod(), deployment) is Hold.ORPHANED
+    assert hold(pod(), deployment, []) is Hold.ORPHANED
+    assert hold(pod(), deployment, [replica_set(deletionTimestamp="2026-11-28T02:00:00Z")]) is Hold.ORPHANED
+
+
+def test_a_pod_of_nobodys_or_of_somebody_elses_is_a_stranger() -> None:
+    assert hold(pod([])) is Hold.STRANGER
+    assert hold(pod(owned("Job", "j-1"))) is Hold.STRANGER
+    # Its Deployment was deleted and it was told to stay.
+    assert hold(pod(), None, [replica_set(deployment="")]) is Hold.STRANGER
