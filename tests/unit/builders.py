@@ -166,7 +166,11 @@ def replica_set(name: str = "roberval-new", of: Object | None = None, owner: str
     with_hash = copy.deepcopy(of or TEMPLATE)
     with_hash["metadata"]["labels"]["pod-template-hash"] = "5d4c"
     return {
-        "metadata": {"name": name, "uid": f"uid of {name}", "ownerReferences": [{"uid": owner}]},
+        "metadata": {
+            "name": name,
+            "uid": f"uid of {name}",
+            "ownerReferences": [{"kind": "Deployment", "uid": owner, "controller": True}],
+        },
         "spec": {"template": with_hash},
     }
 
@@ -191,7 +195,12 @@ def pod(
     if init is not None:
         status["initContainerStatuses"] = [{"name": "seed", "state": init, "lastState": {}, "restartCount": 0}]
     spec = {"nodeName": "node-1", **copy.deepcopy(TEMPLATE["spec"])}
-    meta = {"name": name, "uid": f"uid of {name}", "ownerReferences": [{"uid": f"uid of {owner}"}], **metadata}
+    meta = {
+        "name": name,
+        "uid": f"uid of {name}",
+        "ownerReferences": [{"kind": "ReplicaSet", "uid": f"uid of {owner}", "controller": True}],
+        **metadata,
+    }
     return {"metadata": meta, "spec": spec, "status": status}
 
 

@@ -33,6 +33,15 @@ def last_manager(live: Object) -> str:
     return str(newest.get("manager") or "someone else")
 
 
+def controller_of(item: Object) -> Object:
+    """Who made it and looks after it, {} for nobody: a pod's ReplicaSet or Job, a ReplicaSet's Deployment."""
+    return next((one for one in item["metadata"].get("ownerReferences") or [] if one.get("controller")), {})
+
+
+def is_owned_by(item: Object, uid: str) -> bool:
+    return bool(uid) and controller_of(item).get("uid") == uid
+
+
 def is_ended(pod: Object) -> bool:
     """Evicted, shut down or done: history, which runs nothing and holds nothing."""
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")

@@ -17,10 +17,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
     Object,
     bare,
     container_statuses,
+    controller_of,
     ended,
     gateway_status,
     grace_of,
     is_ended,
+    is_owned_by,
     lacks_its_volumes,
     last_manager,
     template_of,
@@ -98,21 +100,27 @@ class Verdict:
 def new_replica_set(observed: Observed, wanted: Wanted) -> Object | None:
     """W5: owned by our Deployment, with exactly our template."""
     for one in observed.replica_sets:
-        owners = one["metadata"].get("ownerReferences") or []
-        if any(owner["uid"] == wanted.uid for owner in owners) and bare(template_of(one)) == bare(wanted.template):
+        if is_owned_by(one, wanted.uid) and bare(template_of(one)) == bare(wanted.template):
             return one
     return None
 
 
-def pods_of(observed: Observed, replica_set: Object | None) -> tuple[list[Object], list[Object]]:
-    """(pods of the new template, all other pods of the agent)."""
-    uid = replica_set["metadata"]["uid"] if replica_set else ""
-    new = [
-        pod
-        for pod in observed.pods
-        if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or [])
-    ]
-    return new, [pod for pod in observed.pods if pod not in new and not is_ended(pod)]
+def pods_of(observed: Observed, wanted: Wanted, replica_set: Object | None) -> tuple[list[Object], list[Object]]:
+    """(pods of the new template, the Deployment's other pods), those that have ended left out: they are history. By
+    their owner: a pod that carries the agent's labels and is somebody else's is none of these."""
+    known = {one["metadata"]["uid"]: one for one in observed.replica_sets}
+    new = []
+    old = []
+    for pod in observed.pods:
+        uid = controller_of(pod).get("uid", "")
+        if not uid or is_ended(pod):
+            continue
+        if replica_set and uid == replica_set["metadata"]["uid"]:
+            new.append(pod)
+        elif uid not in known or is_owned_by(known[uid], wanted.uid):
+            # A ReplicaSet that is not there any more was one of those whose pods go with it.
+            old.append(pod)
+    return new, old
 
 
 def judge(wanted: Wanted, observed: Observed, memory: Memory, schedule_grace: float) -> tuple[Verdict, Memory]:
@@ -129,7 +137,7 @@ def judge(wanted: Wanted, observed: Observed, memory: Memory, schedule_grace: fl
     if int((live.get("status") or {}).get("observedGeneration") or 0) < int(live["metadata"].get("generation") or 0):
         return Verdict(WAITING, "the controller has not seen the change yet"), memory
     replica_set = new_replica_set(observed, wanted)
-    new, old = pods_of(observed, replica_set)
+    new, old = pods_of(observed, wanted, replica_set)
     memory = _remember(memory, observed, live, new, old)
     progress = _progress(wanted, live, replica_set, new, old)
     if progress.state == DONE:

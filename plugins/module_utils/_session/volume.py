@@ -26,7 +26,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
     TICK,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import claims_of, grace_of, is_ended
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
+    claims_of,
+    controller_of,
+    grace_of,
+    is_ended,
+    is_owned_by,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 
@@ -52,24 +58,19 @@ class Occupant:
         return str(self.pod["metadata"]["name"])
 
 
-def _controller(item: Object) -> Object:
-    return next((one for one in item["metadata"].get("ownerReferences") or [] if one.get("controller")), {})
-
-
 def _hold(pod: Object, deployment_uid: str, replica_sets: dict[str, Object]) -> Hold | None:
     """None for the running pod of the Deployment itself: what follows is for its strategy, one after the other."""
     if pod["metadata"].get("deletionTimestamp"):
         return Hold.ENDING
-    owner = _controller(pod)
+    owner = controller_of(pod)
     if owner.get("kind") != REPLICA_SET.name:
         return Hold.STRANGER
     replica_set = replica_sets.get(owner["uid"])
     if replica_set is None or replica_set["metadata"].get("deletionTimestamp"):
         return Hold.ORPHANED
-    above = _controller(replica_set)
-    if above and above["uid"] == deployment_uid:
+    if is_owned_by(replica_set, deployment_uid):
         return None
-    return Hold.ORPHANED if above else Hold.STRANGER
+    return Hold.ORPHANED if controller_of(replica_set) else Hold.STRANGER
 
 
 def occupants(
@@ -157,7 +158,7 @@ def _in_the_way(run: Session[Any], found: list[Occupant]) -> list[Occupant]:
     stranger = next((one for one in found if one.hold is Hold.STRANGER), None)
     if stranger is None:
         return found
-    owner = _controller(stranger.pod)
+    owner = controller_of(stranger.pod)
     made_by = f"made by {owner['kind']} {owner['name']}" if owner else "which nobody owns"
     raise AgentError(
         ErrorKind.CONFLICT,

@@ -239,6 +239,23 @@ def test_an_evicted_pod_that_lies_about_is_no_obstacle(phase: str) -> None:
     assert verdict_on(complete(), NEW, evicted, sets=[OLD_SET, replica_set()]).state == DONE
 
 
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_an_evicted_pod_of_the_new_template_is_history_too(phase: str) -> None:
+    """Trials C4: a healthy release failed after the whole timeout."""
+    evicted = pod(name="roberval-new-e", phase=phase)
+    assert verdict_on(complete(), NEW, evicted).state == DONE
+
+
+def test_a_pod_that_only_carries_the_labels_is_not_the_agents() -> None:
+    """Trials C5: a debug pod; "the old pod … is ending", and a good release was taken back."""
+    debug = pod(name="debug", state=RUNNING, phase="Running")
+    debug["metadata"]["ownerReferences"] = []
+    assert verdict_on(complete(), NEW, debug).state == DONE
+    of_another = pod(owner="clovis-1", name="clovis-1-x", state=RUNNING, phase="Running")
+    sets = [replica_set(), replica_set("clovis-1", owner="another-deployment")]
+    assert verdict_on(complete(), NEW, of_another, sets=sets).state == DONE
+
+
 def test_not_done_while_two_pods_of_the_new_template_are_there() -> None:
     assert verdict_on(complete(), NEW, pod(READY, name="roberval-new-y", state=RUNNING)).state == WAITING
 
