@@ -83,7 +83,10 @@ class AgentError(Exception):
 
 
 class NotFound(AgentError):
-    """What was asked for is not there, or its kind is not served."""
+    """What was asked for is not there; or, where it is not is_served, its kind is unknown to the server."""
 
-    def __init__(self, message: str, hint: str = "", details: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, message: str, hint: str = "", details: dict[str, Any] | None = None, *, is_served: bool = True
+    ) -> None:
         super().__init__(ErrorKind.NOT_FOUND, message, hint, details)
+        self.is_served = is_served

@@ -87,8 +87,18 @@ def check_vault(agent: Home, vault: Vault) -> int:
     return found[1]
 
 
-def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context: Context, timeout: int) -> Proof:
-    """Waits until the Secret is as Vault has it now, forcing a sync where it is not."""
+def prove(
+    agent: Home,
+    kube: Kube,
+    vault: Vault | None,
+    writer: Writer,
+    context: Context,
+    timeout: int,
+    *,
+    asks: bool = True,
+) -> Proof:
+    """Waits until the Secret is as Vault has it now, forcing a sync where it is not. asks: whether a first sync is
+    asked for, which an ExternalSecret that was just made does not need."""
     name = names.env_secret(agent.name)
     selection = Selection(SECRET, fields=f"metadata.name={name}")
     started = time.monotonic()
@@ -108,14 +118,18 @@ def prove(agent: Home, kube: Kube, vault: Vault | None, writer: Writer, context:
                 return Proof(str(found[1]) if found else UNPROVED, there.get(names.GATEWAY_TOKEN, ""))
             if time.monotonic() - started > timeout:
                 raise _unequal(agent, kube, wrong, timeout, before, refused)
-            if asked_for != (found[1] if found else -1):
+            wanted = found[1] if found else -1
+            if not asks:
+                asks = True
+                asked_for = wanted
+            if asked_for != wanted:
                 context.progress(
                     f"{agent.name}: Secret {name} is behind Vault ({len(wrong)} keys); asking ESO to sync now"
                 )
                 try:
                     before = force_sync(agent, kube, writer)
                     refused = ""
-                    asked_for = found[1] if found else -1
+                    asked_for = wanted
                 except AgentError as error:
                     if not (error.is_refusal or error.kind is ErrorKind.UNAVAILABLE):
                         raise

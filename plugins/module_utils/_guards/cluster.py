@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET_STORE
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 
 
 def require_cluster(kube: Kube, wanted_uid: str | None, agent: str = "") -> str:
@@ -28,8 +29,8 @@ def require_cluster(kube: Kube, wanted_uid: str | None, agent: str = "") -> str:
     return uid
 
 
-def require_external_secrets(kube: Kube) -> None:
-    if not kube.serves(EXTERNAL_SECRET.api_version):
+def require_external_secrets(live: Live) -> None:
+    if live.unserved & {EXTERNAL_SECRET.name, SECRET_STORE.name}:
         raise AgentError(
             ErrorKind.NOT_FOUND,
             f"the cluster does not serve {EXTERNAL_SECRET.api_version}: the External Secrets Operator is "

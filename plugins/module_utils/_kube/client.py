@@ -168,14 +168,6 @@ class Kube:
         accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
         return list(self.request("GET", kind.path(namespace), accept=accept).get("items") or [])
 
-    def serves(self, api_version: str) -> bool:
-        """Whether a group and version is there: one request."""
-        try:
-            self.request("GET", f"/apis/{api_version}")
-        except NotFound:
-            return False
-        return True
-
     def apply(
         self,
         body: Object,

@@ -108,7 +108,8 @@ def refusal(method: str, path: str, code: int, body: Any) -> AgentError:
             details,
         )
     if code == 404:
-        return NotFound(f"{what} is not there", "", details)
+        # Of a path that it does not know the server says so in plain text.
+        return NotFound(f"{what} is not there", "", details, is_served=bool(status))
     if code == 409:
         owners = conflicting_managers(status)
         if owners:

@@ -34,6 +34,8 @@ class Live:
 
     agent: str
     objects: dict[str, Object] = field(default_factory=dict)
+    #: Kinds that the server does not know.
+    unserved: frozenset[str] = frozenset()
 
     @property
     def deployment(self) -> Object | None:
@@ -82,11 +84,14 @@ def look(kube: Kube, namespace: str, agent: str, *kinds: Kind) -> Live:
     """By name, a read for each kind (all seven of an agent, or those given): what an operation does under its lock."""
     wanted = object_names(agent)
     found = {}
+    unserved = set()
     for kind_name in [kind.name for kind in kinds] or wanted:
-        live = kube.get(BY_NAME[kind_name], namespace, wanted[kind_name])
-        if live is not None:
-            found[kind_name] = live
-    return Live(agent, found)
+        try:
+            found[kind_name] = kube.request("GET", BY_NAME[kind_name].path(namespace, wanted[kind_name]))
+        except NotFound as error:
+            if not error.is_served:
+                unserved.add(kind_name)
+    return Live(agent, found, frozenset(unserved))
 
 
 def look_at_fleet(kube: Kube, namespace: str, agents: Iterable[str]) -> dict[str, Live]:

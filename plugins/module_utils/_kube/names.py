@@ -38,15 +38,18 @@ SEED = "OPENCLAW_SEED"
 UNPROVED = "unproved"
 
 
+def pod_labels(agent: str) -> dict[str, str]:
+    """By which its pods and ReplicaSets are selected."""
+    return {"app.kubernetes.io/name": "openclaw", "app.kubernetes.io/instance": agent}
+
+
 def pod_selector(agent: str) -> str:
-    """Of its pods and ReplicaSets."""
-    return f"app.kubernetes.io/name=openclaw,app.kubernetes.io/instance={agent}"
+    return ",".join(f"{label}={value}" for label, value in pod_labels(agent).items())
 
 
 def labels(agent: str) -> dict[str, str]:
     return {
-        "app.kubernetes.io/name": "openclaw",
-        "app.kubernetes.io/instance": agent,
+        **pod_labels(agent),
         "app.kubernetes.io/part-of": "agents",
         MANAGED_BY_LABEL: MANAGED_BY,
     }

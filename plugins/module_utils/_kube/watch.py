@@ -23,12 +23,21 @@ _ENDS: tuple[type[Exception], ...] = (*FAULTS, AgentError, ValueError, Attribute
 
 
 @dataclass(frozen=True)
+class Known:
+    """Objects as they were at a resourceVersion: of a list, or of one object that was just written."""
+
+    items: tuple[Object, ...]
+    version: str
+
+
+@dataclass(frozen=True)
 class Selection:
-    """What is watched of a kind: by labels, or one object by fields."""
+    """What is watched of a kind: by labels, or one object by fields. known: what needs no list to begin with."""
 
     kind: Kind
     labels: str = ""
     fields: str = ""
+    known: Known | None = None
 
 
 class Watching:
@@ -49,7 +58,7 @@ class Watching:
 
     def __enter__(self) -> Watching:
         for selection in self._selections:
-            version = self._list(selection)
+            version = self._begin(selection)
             thread = threading.Thread(
                 target=self._follow, args=(selection, version), daemon=True, name=f"watch-{selection.kind.plural}"
             )
@@ -74,6 +83,12 @@ class Watching:
             return
         if change is not None:
             raise change
+
+    def _begin(self, selection: Selection) -> str:
+        if selection.known is None:
+            return self._list(selection)
+        self._objects[selection.kind.name] = {item["metadata"]["uid"]: item for item in selection.known.items}
+        return selection.known.version
 
     def _list(self, selection: Selection) -> str:
         items, version = self._kube.list_objects(

@@ -28,6 +28,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import Standing, Times, Watched
 
+_OF_A_DELETED_LEASE = "a run whose Lease was deleted"
+
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -199,7 +201,7 @@ class Lock:
                 return False
             raise
         self.fence = transitions
-        self.taken_over_from = "a run whose Lease was deleted" if transitions else ""
+        self.taken_over_from = _OF_A_DELETED_LEASE if transitions else ""
         self._sure(sent)
         return True
 
@@ -218,6 +220,24 @@ class Lock:
         self.previous_identity = taken_from
         self._sure(sent)
         return True
+
+    def lift(self, above: int) -> None:
+        """What was looked at under the lock bears a higher fence than ours: the Lease had been deleted, and begun
+        anew."""
+        while self.fence <= above:
+            self.require()
+            live = self._kube.get(LEASE, self._namespace, self._name) or {"spec": {}}
+            if live["spec"].get("holderIdentity") != self.identity:
+                self._lost.set()
+                continue  # require() says so
+            try:
+                self._kube.replace(LEASE, {**live, "spec": {**live["spec"], "leaseTransitions": above + 1}})
+            except AgentError as error:
+                if error.kind is not ErrorKind.CONFLICT:
+                    raise
+                continue  # our own renewal came between
+            self.fence = above + 1
+        self.taken_over_from = self.taken_over_from or _OF_A_DELETED_LEASE
 
     def _sure(self, sent: float) -> None:
         """A write to the lease was taken. Counted from before it was sent: the others count from when it was kept."""

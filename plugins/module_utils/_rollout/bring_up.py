@@ -18,7 +18,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis, diagnose
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import readiness_warnings, token_probe
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import DONE
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited, wait
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited, selections, wait
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume import free
 
@@ -37,16 +37,21 @@ def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Non
     The option timeout bounds it, counted from when the former pod is gone; that has a bound of its own.
     """
     before = len(run.writer.changes)
+    seen = None
     standing = live.deployment
     if standing is None or differences(wanted, standing):
-        standing = free(run, wanted, standing)
+        seen = free(run, wanted, standing)
+        standing = seen.deployment
     written = run.writer.apply(wanted, standing)
     image = wanted["spec"]["template"]["spec"]["containers"][0]["image"]
     if len(run.writer.changes) > before:
         run.step("R5", f"Deployment applied, image {image.partition('@sha256:')[2][:12]}")
         if run.params["verify"] != "ready":
             run.kube.load_streams()  # while the old pod ends
-    waited = wait(run.agent, run.kube, written, run.context, run.params["schedule_grace"], run.params["timeout"])
+    watched = selections(run.agent.name, written, seen)
+    waited = wait(
+        run.agent, run.kube, written, run.context, watched, run.params["schedule_grace"], run.params["timeout"]
+    )
     if waited.verdict.state != DONE:
         raise Failed(diagnose(run.agent, run.kube, waited, run.context))
     run.pod = waited.verdict.pod

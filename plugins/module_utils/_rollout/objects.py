@@ -87,7 +87,7 @@ def _apply(run: Session[Agent], live: Live) -> None:
     for wanted in _wanted(run.agent, run.params, live):
         found = live.objects.get(wanted["kind"])
         if wanted["kind"] == DEPLOYMENT.name and not run.context.check_mode:
-            found = free(run, wanted, found)
+            found = free(run, wanted, found).deployment
         run.writer.apply(wanted, found)
     _remove(run, live)
 

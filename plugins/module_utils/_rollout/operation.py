@@ -24,7 +24,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import APPLIED, CONFIG_MAP, NETWORK_POLICY
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
+    APPLIED,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    EXTERNAL_SECRET,
+    NETWORK_POLICY,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
@@ -56,22 +63,33 @@ def rollout(params: Params, context: Context) -> Result:
         if params["secret_proof"] == "vault":
             run.log_in()
         run.agent = replace(agent, image=resolve(agent.image, context.environ))
-        live = _look(run)
         version = check_vault(agent, run.vault) if run.vault else None
-        plan = decide(run.agent, live, stamps_for(run.agent, live, version, restart_id))
-        if context.check_mode:
-            return _foretell(run, live, plan)
-        is_idle = not (plan.todo or params["to_release"])
-        if is_idle and not run.is_held():
-            return _nothing_to_do(run, live, plan)
-        require_external_secrets(run.kube)
+        idle = None
+        if context.check_mode or _may_be_idle(run, version, restart_id):
+            live = _look(run)
+            plan = decide(run.agent, live, stamps_for(run.agent, live, version, restart_id))
+            if context.check_mode:
+                return _foretell(run, live, plan)
+            if not plan.todo:
+                idle = _result(run, plan.stamps.secret_version, releases.last_good(live.releases))
+                if not run.is_held():
+                    return _nothing_to_do(run, idle)
         try:
             with run.locked("R2", *_FENCED):
                 return _locked(run, restart_id)
         except AgentError as error:
-            if is_idle and error.kind is ErrorKind.LOCKED:
-                return _nothing_to_do(run, live, plan)  # whoever works on the agent is none of this run's business
+            if idle and error.kind is ErrorKind.LOCKED:
+                return _nothing_to_do(run, idle)  # whoever works on the agent is none of this run's business
             raise
+
+
+def _may_be_idle(run: Session[Agent], version: int | None, restart_id: str) -> bool:
+    """One read tells of most runs that there is something to do: the rest is looked at under the lock."""
+    if run.params["to_release"]:
+        return False
+    live = run.look(DEPLOYMENT)
+    stamps = stamps_for(run.agent, live, version, restart_id)
+    return live.deployment is not None and not differences(sealed(deployment(run.agent, stamps)), live.deployment)
 
 
 def _look(run: Session[Agent]) -> Live:
@@ -83,8 +101,11 @@ def _look(run: Session[Agent]) -> Live:
 def _locked(run: Session[Agent], restart_id: str) -> Result:
     # Whatever the plan saw is from before the lock: look again.
     live = _look(run)
+    require_external_secrets(live)
     _apply_supporting(run, live)
-    proof = prove(run.agent, run.kube, run.vault, run.writer, run.context, run.params["sync_timeout"])
+    # What was made a moment ago is synced by itself.
+    asks = EXTERNAL_SECRET.name in live.objects
+    proof = prove(run.agent, run.kube, run.vault, run.writer, run.context, run.params["sync_timeout"], asks=asks)
     version = int(proof.version) if proof.version.isdigit() else None
     run.step(
         "R4",
@@ -134,9 +155,9 @@ def _foretell(run: Session[Agent], live: Live, plan: AgentPlan) -> Result:
     return {**_result(run, plan.stamps.secret_version), "reasons": plan.reasons, "restarts": plan.restarts}
 
 
-def _nothing_to_do(run: Session[Agent], live: Live, plan: AgentPlan) -> Result:
+def _nothing_to_do(run: Session[Agent], result: Result) -> Result:
     run.context.progress(f"{run.agent.name}: nothing to do")
-    return _result(run, plan.stamps.secret_version, releases.last_good(live.releases))
+    return result
 
 
 def _result(run: Session[Agent], secret_version: str, release: releases.Release | None = None) -> Result:

@@ -14,7 +14,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube import nam
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Known, Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.log import Exits
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import (
@@ -26,6 +26,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict
     Wanted,
     judge,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume import Freed
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,34 @@ class Waited:
     left: float
 
 
-def selections(agent: str) -> tuple[Selection, ...]:
-    pods = names.pod_selector(agent)
+def selections(agent: str, written: Object, seen: Freed | None) -> tuple[Selection, ...]:
+    """What is followed: begun where the write and what was seen right before it left off."""
+    labels = names.pod_selector(agent)
+    deployment = Known((written,), written["metadata"]["resourceVersion"])
     return (
-        Selection(DEPLOYMENT, fields=f"metadata.name={agent}"),
-        Selection(REPLICA_SET, labels=pods),
-        Selection(POD, labels=pods),
+        Selection(DEPLOYMENT, fields=f"metadata.name={agent}", known=deployment),
+        Selection(REPLICA_SET, labels=labels, known=_of(agent, seen.replica_sets) if seen else None),
+        Selection(POD, labels=labels, known=_of(agent, seen.pods) if seen else None),
     )
 
 
-def wait(agent: Home, kube: Kube, written: Object, context: Context, schedule_grace: float, timeout: float) -> Waited:
+def _of(agent: str, known: Known) -> Known:
+    """Those that the watch by its labels will follow."""
+    wanted = names.pod_labels(agent).items()
+    return Known(
+        tuple(item for item in known.items if wanted <= (item["metadata"].get("labels") or {}).items()), known.version
+    )
+
+
+def wait(
+    agent: Home,
+    kube: Kube,
+    written: Object,
+    context: Context,
+    watched: tuple[Selection, ...],
+    schedule_grace: float,
+    timeout: float,
+) -> Waited:
     """Until done or failed; a refusal of the API during the wait is raised as AgentError. timeout: seconds from when
     the former pod is gone; how long that may take is bounded by its own grace (judge)."""
     wanted = Wanted(written["metadata"]["uid"], written["spec"]["template"], written["spec"]["replicas"])
@@ -56,7 +75,7 @@ def wait(agent: Home, kube: Kube, written: Object, context: Context, schedule_gr
     exits = Exits(kube, agent.namespace)
     told = ""
     told_at = started
-    with Watching(kube, agent.namespace, selections(agent.name)) as watching:
+    with Watching(kube, agent.namespace, watched) as watching:
         while True:
             pods = watching.objects(POD)
             live = watching.objects(DEPLOYMENT)

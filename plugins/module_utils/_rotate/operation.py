@@ -137,7 +137,7 @@ def _rotate(it: Rotation, asked: _Asked) -> Result:
     if run.context.check_mode:
         return _foretell(it, journal, keys)
     if journal:
-        run.fence = max(run.fence, journal.fence)
+        run.saw(journal.fence)
     try:
         with run.locked("S2", *_FENCED, force=bool(keys)) as lock:
             return _locked(it, asked, lock, journal, keys, place.last)

@@ -25,6 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
     require_vault_permissions,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import fence_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET, SECRET_STORE
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_mount, home
@@ -74,7 +75,7 @@ class _Renewal:
             raise AgentError(ErrorKind.NOT_FOUND, f"Secret {name} is not there", f"Make it: {again}")
         if not names.is_ours(live):
             raise stranger(SECRET.name, name)
-        self.run.saw([live])
+        self.run.saw(fence_of(live))
         return live
 
     def logs_in(self) -> bool:

@@ -66,6 +66,8 @@ class Session(Generic[A]):
     #: The highest fence that was seen on what was looked at.
     fence: int = 0
     _began: float = field(default_factory=time.monotonic)
+    _lock: Lock | None = None
+    _fenced: tuple[str, tuple[Kind, ...]] = ("", ())
 
     # what must be so
 
@@ -90,12 +92,16 @@ class Session(Generic[A]):
         """The agent's objects (or those of these kinds), all of them ours."""
         live = look(self.kube, self.agent.namespace, self.agent.name, *kinds)
         require_ours(live)
-        self.saw(live.objects.values())
+        self.saw(*map(fence_of, live.objects.values()))
         return live
 
-    def saw(self, objects: Iterable[Object]) -> None:
-        """A Lease that is made anew must begin above their fences."""
-        self.fence = max([self.fence, *map(fence_of, objects)])
+    def saw(self, *fences: int) -> None:
+        """Fences of what was looked at. A Lease that was deleted begins again above them."""
+        highest = max(fences, default=0)
+        if self._lock and highest > self._lock.fence:
+            self._lock.lift(highest)
+            self._take_over()
+        self.fence = max(self.fence, highest)
 
     def is_held(self) -> bool:
         """Whether somebody holds the agent's lock, or held it when he was killed."""
@@ -115,14 +121,22 @@ class Session(Generic[A]):
         with Lock(
             self.kube, self.agent.namespace, self.agent.name, who, self.context, force=force, above=self.fence
         ) as lock:
+            self._lock = lock
+            self._fenced = (code, fenced)
             self.writer.may_write = lock.require
             self.writer.fence = lock.fence
             if self.vault:
                 self.vault.may_write = lock.require
             if lock.taken_over_from:
-                self.step(code, f"took the lock over from {lock.taken_over_from}; fence {lock.fence}")
-                self._raise_fences(fenced)
+                self._take_over()
             yield lock
+
+    def _take_over(self) -> None:
+        if lock := self._lock:
+            code, kinds = self._fenced
+            self.writer.fence = lock.fence
+            self.step(code, f"took the lock over from {lock.taken_over_from}; fence {lock.fence}")
+            self._raise_fences(kinds)
 
     def _raise_fences(self, kinds: Iterable[Kind]) -> None:
         """A run that is thought dead may still be about to write: it must meet our fence first."""

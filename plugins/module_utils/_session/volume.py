@@ -25,7 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
     TERMINATION_SLACK,
     TICK,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET, Kind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     claims_of,
     controller_of,
@@ -33,7 +33,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
     is_ended,
     is_owned_by,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Known, Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 
 
@@ -89,27 +89,47 @@ def occupants(
     return found
 
 
-def free(run: Session[Any], wanted: Object, live: Object | None) -> Object | None:
-    """Returns when no pod is in the way of the one that this Deployment will start: the Deployment as it is then, None
-    where it has gone. AgentError, with nothing written, for a pod that stays."""
+@dataclass(frozen=True)
+class Freed:
+    """The Deployment as it is when its volume is free, None where there is none; ReplicaSets and pods of the whole
+    namespace as they were seen then."""
+
+    deployment: Object | None
+    replica_sets: Known
+    pods: Known
+
+
+def free(run: Session[Any], wanted: Object, live: Object | None) -> Freed:
+    """Returns when no pod is in the way of the one that this Deployment will start. AgentError, with nothing written,
+    for a pod that stays."""
     claims = claims_of(wanted["spec"]["template"]["spec"])
     namespace = run.agent.namespace
-    sets = run.kube.list_objects(REPLICA_SET, namespace)[0]
-    pods = run.kube.list_objects(POD, namespace)[0]
-    if not _is_going(live) and not _in_the_way(run, occupants(live, sets, pods, claims)):
-        return live
+    sets = _known(run, REPLICA_SET)
+    pods = _known(run, POD)
+    if not _is_going(live) and not _in_the_way(run, occupants(live, sets.items, pods.items, claims)):
+        return Freed(live, sets, pods)
     patience = _Patience(run)
     name = wanted["metadata"]["name"]
-    selections = Selection(POD), Selection(REPLICA_SET), Selection(DEPLOYMENT, fields=f"metadata.name={name}")
+    selections = (
+        Selection(POD, known=pods),
+        Selection(REPLICA_SET, known=sets),
+        Selection(DEPLOYMENT, fields=f"metadata.name={name}"),
+    )
     with Watching(run.kube, namespace, selections) as watching:
         while True:
             deployment = next(iter(watching.objects(DEPLOYMENT)), None)
             found = occupants(deployment, watching.objects(REPLICA_SET), watching.objects(POD), claims)
             if not _in_the_way(run, found) and not _is_going(deployment):
                 run.step("volume", "the volume is free")
-                return deployment
+                return Freed(deployment, _known(run, REPLICA_SET), _known(run, POD))
             patience.wait(found)
             watching.wait(TICK)
+
+
+def _known(run: Session[Any], kind: Kind) -> Known:
+    """All of them in the namespace: whose they are is told by their owner, and by the claim."""
+    items, version = run.kube.list_objects(kind, run.agent.namespace)
+    return Known(tuple(items), version)
 
 
 def _is_going(deployment: Object | None) -> bool:
