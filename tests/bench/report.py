@@ -70,6 +70,12 @@ def _aim(words: str, found: float | None, limit: float, *, at_least: bool = Fals
     print(f"  {words}: {found:.2f} (aim: {limits}) {'ok' if reached else 'MISSED'}")
 
 
+def _without_windows(figures: Figures, count: int) -> float | None:
+    """Seconds of a first rollout less those that it watches new pods: the other ways watch none."""
+    whole = figures.first.get((ROLLOUT.name, count))
+    return whole - windows(count) * STABILITY if whole else None
+
+
 def _ratio(seconds: dict[tuple[str, int], float], one: str, other: str, count: int) -> float | None:
     first, second = seconds.get((one, count)), seconds.get((other, count))
     return first / second if first and second else None
@@ -84,10 +90,8 @@ def show(figures: Figures) -> None:
     _table("Nothing to do (ansible's start included)", figures.idle, counts)
     _table("The first time", figures.first, counts)
     for count in counts:
-        if whole := figures.first.get((ROLLOUT.name, count)):
-            number = windows(count)
-            left = whole - number * STABILITY
-            print(f"  (a) for {count} without its {number} stability windows of {STABILITY} s: {left:.2f} s")
+        if left := _without_windows(figures, count):
+            print(f"  (a) for {count} without its {windows(count)} stability windows of {STABILITY} s: {left:.2f} s")
     if beside := figures.bare:
         print(
             f"\nNothing to do, for one agent: {beside.cpu_ratio:.2f} x a bare playbook\n"
@@ -114,6 +118,10 @@ def show(figures: Figures) -> None:
         at_least=True,
     )
     _aim(f"{_AIMED} agents, the first time, agent / (d)", _ratio(figures.first, AGENT.name, KUBECTL.name, _AIMED), 2)
+    left, best = _without_windows(figures, _AIMED), figures.first.get((KUBECTL.name, _AIMED))
+    _aim(f"{_AIMED} agents, the first time without windows, (a) / (d)", left / best if left and best else None, 3)
+    asked = figures.requests.get((ROLLOUT.name, _AIMED, "first"))
+    _aim(f"{_AIMED} agents, the first time, API requests for each", asked[0] / _AIMED if asked else None, 30)
     for count, late in figures.late.items():
         if late:
             _aim(f"{count} agents, median lateness in ms", statistics.median(late) * 1000, 100)
