@@ -120,5 +120,22 @@ def test_a_pod_that_was_cut_loose_stops_the_run_by_its_name(slow: Callable[..., 
     fleet.rollout(agent).ok()
 
 
+def test_a_claim_that_was_deleted_stops_all_that_would_stop_its_pod(make_fleet: Make, proxy: Through) -> None:
+    """Trials A13: our own stop of the pod let claim and disk go."""
+    agent = "volume-apagado"
+    fleet = make_fleet(agent)
+    fleet.rollout(agent).ok()
+    runs = pods(agent)[0]["metadata"]["uid"]
+    kubectl("delete", "pvc", f"{agent}-state", "-n", NAMESPACE, "--wait=false")
+    words = f"PersistentVolumeClaim {agent}-state was deleted at ", "kubectl cp"
+    fleet.variables["agent_env"] = {"MARK": "2"}
+    for playbook in ("rollout.yml", "playbooks/restart.yml", "playbooks/rotate.yml"):
+        more = ("-e", "keys=OPENCLAW_GATEWAY_TOKEN") if "rotate" in playbook else ()
+        fleet.play(playbook, "-e", f"agent={agent}", *more, env=proxy.environment).failed(*words)
+    assert proxy.proxy.writes() == []
+    assert pods(agent)[0]["metadata"]["uid"] == runs
+    assert get("persistentvolumeclaim", f"{agent}-state")
+
+
 def _is_ending(agent: str, name: str) -> bool:
     return any(one["metadata"]["name"] == name and one["metadata"].get("deletionTimestamp") for one in pods(agent))

@@ -17,6 +17,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     supporting,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_lasting_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences, drift
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
@@ -46,6 +47,7 @@ class AgentPlan:
 
 def refuse_what_cannot_be(agent: Agent, live: Live) -> None:
     """What needs a look to be refused, before the first write."""
+    require_lasting_volume(live, agent.namespace)
     claim = live.objects.get(CLAIM.name)
     if claim:
         have = claim["spec"]["resources"]["requests"]["storage"]
