@@ -133,6 +133,7 @@ steps:
         - Which step. V(R2) the lock was taken over. V(R3) all but the Deployment. V(R4) the secret. V(R5) the
           Deployment.
         - V(R6) the pod is available. V(R7) the gateway answered. V(R8) the release is recorded. V(back) going back.
+        - V(volume) another pod had the volume, and was waited for.
       type: str
     words:
       description: What happened.

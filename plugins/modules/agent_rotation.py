@@ -153,7 +153,7 @@ steps:
     - V(S2) the lock was taken over, or an open rotation is gone on with. V(S3) prepared. V(S4) tried out.
       V(S5) promoted. V(S6) the Secret has it. V(R5) the Deployment was applied. V(R6) the pod is available.
       V(R7) the gateway answered. V(S9) the old token is refused, or the pod has the new values. V(S10) finished.
-      V(back) going back. V(abort) aborted.
+      V(back) going back. V(abort) aborted. V(volume) another pod had the volume, and was waited for.
   returned: success
   type: list
   elements: dict

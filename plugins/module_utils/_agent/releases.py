@@ -112,7 +112,7 @@ def manifest(agent: Home, kept: list[Release]) -> Object:
 def record(
     agent: Home, writer: Writer, live: Object | None, deployment: Object, secret_version: str, by: str
 ) -> Release:
-    """R8. Recording what is the newest release already is no change."""
+    """Recording what is the newest release already is no change."""
     kept = read(live)
     if kept and kept[-1].deployment == deployment:
         return kept[-1]

@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""R4: the Secret that the pod will read holds, byte for byte, what Vault has; the only proof is its content."""
+"""The Secret that the pod will read holds, byte for byte, what Vault has; the only proof is its content."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _require_keys(agent: Home, values: dict[str, str], where: str) -> None:
 
 
 def check_vault(agent: Home, vault: Vault) -> int:
-    """R1's part: every required key stands in Vault. Nothing is written. The version seen."""
+    """Every required key stands in Vault. Nothing is written. The version seen."""
     found = Entry(vault, agent.vault_mount, agent.vault_path).read()
     if found is None:
         raise AgentError(
@@ -83,8 +83,8 @@ def check_vault(agent: Home, vault: Vault) -> int:
             f"{agent.name}: Vault has no values at {agent.vault_mount}/{agent.vault_path}",
             f"Run provision.yml -e agent={agent.name}, or undelete the path's newest version.",
         )
-    _require_keys(agent, found[0], f"Vault's {agent.vault_mount}/{agent.vault_path}")
-    return found[1]
+    _require_keys(agent, found.values, f"Vault's {agent.vault_mount}/{agent.vault_path}")
+    return found.version
 
 
 def prove(
@@ -112,13 +112,13 @@ def prove(
             found = Entry(vault, agent.vault_mount, agent.vault_path).read() if vault else None
             if vault and found is None:
                 check_vault(agent, vault)
-            wrong = unequal_keys(found[0], there) if found else missing_keys(agent.required_keys, there)
+            wrong = unequal_keys(found.values, there) if found else missing_keys(agent.required_keys, there)
             if not wrong:
                 _require_keys(agent, there, f"Secret {name}")
-                return Proof(str(found[1]) if found else UNPROVED, there.get(names.GATEWAY_TOKEN, ""))
+                return Proof(str(found.version) if found else UNPROVED, there.get(names.GATEWAY_TOKEN, ""))
             if time.monotonic() - started > timeout:
                 raise _unequal(agent, kube, wrong, timeout, before, refused)
-            wanted = found[1] if found else -1
+            wanted = found.version if found else -1
             if not asks:
                 asks = True
                 asked_for = wanted

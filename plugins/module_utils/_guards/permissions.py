@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""R1: what is looked at before anything is written."""
+"""The rights that an operation needs, looked at before anything is written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""R5 to R7, what a rollout and a rotation share: the Deployment applied, waited for, its gateway asked."""
+"""What a rollout and a rotation share, steps R5 to R7: the Deployment applied, waited for, its gateway asked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume 
 
 
 class Failed(Exception):
-    """A release that does not run: what R6 or R7 found."""
+    """A release that does not run: what the wait, or the gateway, found."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
         super().__init__(diagnosis.words)
@@ -32,7 +32,7 @@ class Failed(Exception):
 
 
 def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> None:
-    """R5-R7. Failed when the release does not run; AgentError when we cannot know.
+    """Failed when the release does not run; AgentError when we cannot know.
 
     The option timeout bounds it, counted from when the former pod is gone; that has a bound of its own.
     """
@@ -61,7 +61,7 @@ def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Non
 
 
 def _ask_the_gateway(run: Session[Any], waited: Waited, proof: Proof) -> None:
-    """R7."""
+    """The last proof: that the gateway takes what stands in Vault."""
     budget = Budget(min(GATEWAY_RETRIES, max(GATEWAY_LEAST, waited.left)))
     try:
         token_probe(run.kube, run.agent.namespace, run.pod, proof.token, budget)

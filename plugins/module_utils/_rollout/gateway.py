@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""R7: the running gateway takes the token and refuses a wrong one, asked through the API server's port-forward."""
+"""The running gateway takes the token and refuses a wrong one, asked through the API server's port-forward."""
 
 from __future__ import annotations
 

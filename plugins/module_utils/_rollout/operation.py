@@ -1,7 +1,8 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rollout of one agent, R0-R8 and the way back: lock, look, apply, secret proved, wait, verify, record."""
+"""The rollout of one agent: lock (R2), look, supporting objects (R3), secret proved (R4), brought up (R5 to R7), recorded
+(R8). The steps of its result bear these names."""
 
 from __future__ import annotations
 

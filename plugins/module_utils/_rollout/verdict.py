@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Done, failed, or not yet: W1-W9 of the design's rollout page as a pure function of what was observed."""
+"""Done, failed, or not yet: a pure function of what was observed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _RESTART_ASKED = "Restart OpenClaw"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What our write returned: W1."""
+    """What our write returned."""
 
     uid: str
     template: Object
@@ -98,7 +98,7 @@ class Verdict:
 
 
 def new_replica_set(observed: Observed, wanted: Wanted) -> Object | None:
-    """W5: owned by our Deployment, with exactly our template."""
+    """Owned by our Deployment, with exactly our template."""
     for one in observed.replica_sets:
         if is_owned_by(one, wanted.uid) and bare(template_of(one)) == bare(wanted.template):
             return one
@@ -188,7 +188,7 @@ def _quota(live: Object, memory: Memory, now: float) -> Verdict | None:
 
 
 def _deadline(live: Object, replica_set: Object | None) -> Verdict | None:
-    """W6: a deadline that speaks of another ReplicaSet is left over from the release before."""
+    """A deadline that speaks of another ReplicaSet is left over from the release before."""
     progressing = condition(live, "Progressing")
     name = replica_set["metadata"]["name"] if replica_set else ""
     if progressing.get("status") == "False" and name and f'"{name}"' in progressing.get("message", ""):

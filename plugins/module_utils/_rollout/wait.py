@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits for a rollout by watching, reports what it sees, and fails as soon as failure is certain (R6)."""
+"""Waits for a rollout by watching, reports what it sees, and fails as soon as failure is certain."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ class Standing(Enum):
 class Step(Enum):
     """What is to be done next. The names of the design's steps beside them."""
 
-    PROMOTE = "promote"  # S4, S5
-    ADOPT = "adopt"  # S5, whose answer was lost
-    PROVE = "prove"  # S6 to S10
+    PROMOTE = "promote"
+    ADOPT = "adopt"  # what was promoted, and could not be noted
+    PROVE = "prove"
     RESTORE = "restore"  # back: the old values
-    PROVE_OLD = "prove_old"  # back: S6 to S9
+    PROVE_OLD = "prove_old"
     ABORT = "abort"
     YIELD = "yield"  # somebody else's value stands there, and stays
     STOP = "stop"  # a person must look first

@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rotation of one agent's secrets, S0-S11: written to the journal, promoted, proved in the running pod, finished;
+"""The rotation of one agent's secrets: written to the journal, promoted, proved in the running pod, finished;
 or everything back. Begun again with the same words, it goes on where it was."""
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def _locked(
 
 
 def _preflight(it: Rotation, keys: list[str], new_value: str) -> None:
-    """S1."""
+    """What must be so before the first write."""
     run = it.run
     run.require(ROLLOUT_NEEDS + (PROBE_NEEDS if run.params["verify"] != "ready" else ()))
     if run.params["verify"] == "exec":
@@ -209,7 +209,7 @@ def _go(it: Rotation, journal: Journal) -> Journal:
     for _turn in range(_TURNS):
         if journal.closed:
             return journal
-        journal = STEPS[next_step(journal.phase, it.standing(journal)[0], abort=it.abort)](it, journal)
+        journal = STEPS[next_step(journal.phase, it.standing(journal).where, abort=it.abort)](it, journal)
     if journal.closed:
         return journal
     raise AgentError(
@@ -228,10 +228,10 @@ def _ended_unreported(it: Rotation, journal: Journal, lock: Lock, asked: _Asked,
         return False  # due or brought since
     if asked.new_value:
         live = it.live_entry.read()
-        return live is not None and live[0].get(keys[0]) == asked.new_value
+        return live is not None and live.values.get(keys[0]) == asked.new_value
     brought = it.inbox_entry.read()
     # A rotation that finished has taken out of the inbox what it was of.
-    return journal.phase != journals.FINISHED or brought is None or brought[0].keys().isdisjoint(keys)
+    return journal.phase != journals.FINISHED or brought is None or brought.values.keys().isdisjoint(keys)
 
 
 def _already(it: Rotation, journal: Journal) -> Result:

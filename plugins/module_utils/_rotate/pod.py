@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""S6 to S9 of a rotation, forward and on the way back: the Secret proved, the pod restarted for it, and asked."""
+"""Of a rotation, forward and on the way back: the Secret proved, the pod restarted for it, and asked."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""S1 of a rotation: what must be so before the first write, looked at and never mended here."""
+"""What must be so before the first write of a rotation, looked at and never mended here."""
 
 from __future__ import annotations
 

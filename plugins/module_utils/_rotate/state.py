@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
@@ -21,6 +21,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decision
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
+
+
+class Stands(NamedTuple):
+    """Where the rotated keys stand, and the version in which they do."""
+
+    where: Standing
+    version: int
 
 
 @dataclass
@@ -87,12 +94,12 @@ class Rotation:
 
     def base(self, journal: Journal) -> dict[str, str] | None:
         found = self.live_entry.read(journal.base_version)
-        return found[0] if found else None
+        return found.values if found else None
 
-    def standing(self, journal: Journal) -> tuple[Standing, int]:
-        """Where the rotated keys stand, and the version in which they do."""
+    def standing(self, journal: Journal) -> Stands:
         found = self.live_entry.read()
-        return standing(journal, found[0] if found else None, self.base(journal)), found[1] if found else 0
+        where = standing(journal, found.values if found else None, self.base(journal))
+        return Stands(where, found.version if found else 0)
 
 
 def failed(it: Rotation, lines: list[str], hint: str = "") -> AgentError:

@@ -38,15 +38,15 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.way_back
 
 
 def promote(it: Rotation, journal: Journal) -> Journal:
-    """S4, S5. Where somebody wrote first it comes back unpromoted, for another look."""
+    """Tried out, then promoted. Where somebody wrote first it comes back unpromoted, for another look."""
     found = it.live_entry.read()
     base = it.base(journal)
-    if found is None or base is None or standing(journal, found[0], base) is not Standing.OLD:
+    if found is None or base is None or standing(journal, found.values, base) is not Standing.OLD:
         return journal
-    if found[1] != journal.base_version:
+    if found.version != journal.base_version:
         # Another key was changed meanwhile: that edit is kept, and what to go back to is from now on.
-        it.run.warnings += gone(it.run.agent, vanished(journal, found[0], base))
-        journal = it.write(replace(journal, base_version=found[1]))
+        it.run.warnings += gone(it.run.agent, vanished(journal, found.values, base))
+        journal = it.write(replace(journal, base_version=found.version))
     for key in journal.keys:
         policy = it.policies.get(key, KeyPolicy())
         if policy.test:
@@ -65,27 +65,27 @@ def promote(it: Rotation, journal: Journal) -> Journal:
 
 def adopt(it: Rotation, journal: Journal) -> Journal:
     """The promotion was done, by a run that could not note it any more."""
-    _standing, version = it.standing(journal)
+    version = it.standing(journal).version
     it.run.did("S5", f"was promoted: Vault's {it.live_entry} is version {version}")
     return it.write(replace(journal, phase=journals.PROMOTED, promoted_version=version))
 
 
 def prove_new(it: Rotation, journal: Journal) -> Journal:
-    """S6 to S10."""
+    """In the Secret, in the pod, by the gateway; then finished, or turned back."""
     try:
         proof = prove_secret(it)
     except AgentError as error:
         if error.kind is not ErrorKind.SECRET:
             raise
-        if it.standing(journal)[0] is not Standing.NEW:
+        if it.standing(journal).where is not Standing.NEW:
             return journal
         return turn_back(it, journal, error.message.removeprefix(f"{it.agent}: "))
     found = it.live_entry.read()
     base = it.base(journal)
-    if found is None or standing(journal, found[0], base) is not Standing.NEW:
+    if found is None or standing(journal, found.values, base) is not Standing.NEW:
         return journal
     it.run.step("S6", f"the Secret holds what Vault has (version {proof.version})")
-    it.run.warnings += gone(it.run.agent, vanished(journal, found[0], base or {}))
+    it.run.warnings += gone(it.run.agent, vanished(journal, found.values, base or {}))
     try:
         restart(it, proof, proof.version)
         verify_keys(it, journal, base or {})
@@ -99,7 +99,7 @@ def prove_new(it: Rotation, journal: Journal) -> Journal:
         if not error.is_refusal:
             raise
         return turn_back(it, journal, error.text().removeprefix(f"{it.agent}: "))
-    if it.standing(journal)[0] is not Standing.NEW:
+    if it.standing(journal).where is not Standing.NEW:
         return journal  # somebody wrote to it while the pod came up
     return _finish(it, journal)
 

@@ -15,7 +15,7 @@ with contextlib.suppress(ImportError):  # Vault says so
 
 
 def refusal(key: str, value: str, trial: Trial) -> str:
-    """S4. Words for what its service answers, '' where that is what the policy says."""
+    """Words for what its service answers, '' where that is what the policy says."""
     session = requests.Session()
     session.trust_env = False
     try:

@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""S3 of a rotation, and its inbox: which keys get a new value, where the value comes from, what becomes of one that a
+"""What a rotation is of, and its inbox: which keys get a new value, where the value comes from, what becomes of one that a
 person brought."""
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def due_or_brought(it: Rotation) -> list[str]:
     brought = it.inbox_entry.read()
     ages = {key: policy.max_age for key, policy in it.policies.items() if policy.max_age and policy.generated}
     due = due_keys(ages, it.live_entry.metadata().told or {}, it.vault.now()) if ages else []
-    return sorted({check_key(key, str(it.inbox_entry)) for key in (*(brought[0] if brought else ()), *due)})
+    return sorted({check_key(key, str(it.inbox_entry)) for key in (*(brought.values if brought else ()), *due)})
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def restore(it: Rotation, journal: Journal) -> Journal:
     if journal.phase != journals.ROLLING_BACK:
         return turn_back(it, journal, "it was taken back (abort)")
     base = it.base(journal)
-    (where, seen) = it.standing(journal)
+    where, seen = it.standing(journal)
     if where is not Standing.NEW:
         return journal
     if base is None:
@@ -69,10 +69,10 @@ def restore(it: Rotation, journal: Journal) -> Journal:
 
 
 def prove_old(it: Rotation, journal: Journal) -> Journal:
-    """S6 to S9 with the old values; ends in failure, with both stories, unless it was asked for."""
+    """Proved with the old values; ends in failure, with both stories, unless it was asked for."""
     try:
         proof = prove_secret(it)
-        if it.standing(journal)[0] is not Standing.OLD:
+        if it.standing(journal).where is not Standing.OLD:
             return journal  # somebody wrote to it meanwhile
         # A pod that was never restarted runs the old values still.
         stamp = it.run.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION)
@@ -87,7 +87,7 @@ def prove_old(it: Rotation, journal: Journal) -> Journal:
             [journal.failure, f"Going back is not finished: {words}"],
             "The journal keeps it open. Mend that, then run the same command again: it goes on from here.",
         ) from None
-    if it.standing(journal)[0] is not Standing.OLD:
+    if it.standing(journal).where is not Standing.OLD:
         return journal
     journal = it.close(journal, journals.ROLLED_BACK)
     it.run.did("back", f"rotation {journal.rotation_id} is rolled back; {it.agent} runs with the old values, verified")
@@ -138,13 +138,13 @@ def give_way(it: Rotation, journal: Journal) -> Journal:
     base = it.base(journal)
     if found is None:
         return journal
-    ours = kept_keys(journal, found[0])
+    ours = kept_keys(journal, found.values)
     if ours and base is not None:
-        version = it.patch({key: base.get(key) for key in ours}, found[1])
+        version = it.patch({key: base.get(key) for key in ours}, found.version)
         if version is None:
             return journal
         it.run.did("back", f"Vault's {it.live_entry} has the old {', '.join(ours)} again (version {version})")
-    theirs = ", ".join(edited_keys(journal, found[0], base))
+    theirs = ", ".join(edited_keys(journal, found.values, base))
     unproved = f"{', '.join(ours)}: the new value stays, which nobody has proved." if ours and base is None else ""
     journal = it.close(journal, journals.SUPERSEDED)
     words = f"{theirs}: somebody wrote other values to Vault's {it.live_entry} after the promotion."

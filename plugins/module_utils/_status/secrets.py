@@ -33,7 +33,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import in_words
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Refused, Vault
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept
 
 Values = dict[str, str]
 
@@ -168,9 +168,9 @@ def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotat
     entry = Entry(at.vault, place.vault_mount, place.vault_path)
     stamp = str(agent["secret_version"])
     facts: Object = {"in_pod": "" if agent["health"] == "missing" else UNKNOWN}
-    newest: tuple[Values, int] | None = None
+    newest: Kept | None = None
     with Noting(notes):
-        newest = entry.read() or ({}, 0)
+        newest = entry.read() or Kept({}, 0)
     if newest is None:
         with Noting(notes):
             facts["vault_version"] = entry.metadata().current or 0
@@ -196,7 +196,7 @@ def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotat
     if stamp.isdecimal():
         with Noting(notes):
             stamped = newest if stamp == str(version) else entry.read(int(stamp))
-            same = stamped is not None and not unequal_keys(values, stamped[0])
+            same = stamped is not None and not unequal_keys(values, stamped.values)
             facts["in_pod"] = in_pod(same, facts.get("in_secret", UNKNOWN))
     if facts["in_pod"] == PENDING and not rotating:
         notes.append(f"the pod was started with version {stamp}, Vault has {version}: rollout.yml makes a new one")

@@ -10,7 +10,7 @@ import datetime
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Refused, Vault
@@ -59,6 +59,20 @@ def kept_versions(of_path: int, of_mount: int) -> int:
     return max(of_path, of_mount) or DEFAULT_MAX_VERSIONS
 
 
+class Document(NamedTuple):
+    """What stands at a path, as it is, and its version."""
+
+    content: dict[str, Any]
+    version: int
+
+
+class Kept(NamedTuple):
+    """The values at a path, all of them text, and their version."""
+
+    values: dict[str, str]
+    version: int
+
+
 @dataclass(frozen=True)
 class Entry:
     vault: Vault
@@ -85,24 +99,23 @@ class Entry:
             exists=True,
         )
 
-    def document(self, version: int = 0) -> tuple[dict[str, Any], int] | None:
-        """(what stands there, its version), as it is; None for a path or version that is unknown, deleted or
-        destroyed. Every text in it is a secret from here on."""
+    def document(self, version: int = 0) -> Document | None:
+        """None for a path or version that is unknown, deleted or destroyed."""
         query = f"?version={version}" if version else ""
         # A deleted version answers 404 with metadata, an unknown path 404 without.
         data = self.vault.request("GET", f"{self.mount}/data/{self.path}{query}", missing_ok=True).get("data")
         if not data or data.get("data") is None:
             return None
-        return dict(data["data"]), int(data["metadata"]["version"])
+        return Document(dict(data["data"]), int(data["metadata"]["version"]))
 
-    def read(self, version: int = 0) -> tuple[dict[str, str], int] | None:
-        """(values, version) of the newest version, or of this one. The values are secrets from here on."""
+    def read(self, version: int = 0) -> Kept | None:
+        """Of the newest version, or of this one. The values are secrets from here on."""
         found = self.document(version)
         if found is None:
             return None
-        values = {key: value if isinstance(value, str) else _as_text(value) for key, value in found[0].items()}
+        values = {key: value if isinstance(value, str) else _as_text(value) for key, value in found.content.items()}
         self.vault.keep_secret(*values.values())
-        return values, found[1]
+        return Kept(values, found.version)
 
     def write(self, document: Mapping[str, Any], *, expected_version: int) -> int:
         """A whole new version; its number. CasConflict where another version came first."""
