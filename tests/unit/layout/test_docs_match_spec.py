@@ -180,6 +180,7 @@ def test_every_filter_has_its_document() -> None:
         page = yaml.safe_load((PLUGINS / "filter" / f"{name}.yml").read_text())
         told = page["DOCUMENTATION"]
         assert told["name"] == name
+        assert all(isinstance(line, str) for line in told["description"]), "a colon makes a mapping of it: quote it"
         taken = [one for one in inspect.signature(function).parameters if one != "context"]
         assert list(told["options"]) == ["_input", *taken[1:]]
         positional = [word.strip() for word in told.get("positional", "").split(",") if word.strip()]
