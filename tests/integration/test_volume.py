@@ -10,6 +10,9 @@ import pytest
 from tests.integration.failing import error_of, message_of
 from tests.integration.fleet import NAMESPACE, Fleet, get, kubectl, pods, until
 from tests.integration.podwatch import PodWatch
+from tests.integration.writes import servers
+from tests.sandbox.kill import AfterWrite, run_and_kill
+from tests.sandbox.paths import CHECKOUT
 from tests.sandbox.proxy import Through
 
 Make = Callable[..., Fleet]
@@ -36,19 +39,22 @@ def alone(watch: PodWatch) -> None:
     assert not watch.together, watch.together
 
 
-def test_a_former_release_waits_for_its_own_pod_that_is_still_draining(slow: Callable[..., Fleet]) -> None:
+def test_a_former_release_waits_for_its_own_pod_that_is_still_draining(
+    slow: Callable[..., Fleet], proxy: Through
+) -> None:
     """Trials A1: two gateways for the rest of the grace, rc 0."""
     agent = "volume-volta"
     fleet = slow(agent)
     old = pods(agent)[0]["metadata"]["name"]
+    fleet.variables["agent_env"] = {**ENV, "MARK": "2"}
+    command = fleet.command("rollout.yml", "-e", f"agent={agent}")
+    applied = AfterWrite(1, path="/deployments/.*force=")
     with PodWatch() as watch:
-        # As a run that was killed while the old pod ends.
-        live = get("deployment", agent)
-        assert live
-        patch = [{"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": "M", "value": "2"}}]
-        kubectl("patch", "deployment", agent, "-n", NAMESPACE, "--type=json", "-p", json.dumps(patch))
+        killed = run_and_kill(command, fleet.environment(**servers(proxy)), CHECKOUT, applied, proxy.proxy)
+        assert killed.killed, killed.output
         until(lambda: _is_ending(agent, old), "the old pod is told to end")
-        run = fleet.rollout(agent).ok()
+        fleet.variables["agent_env"] = dict(ENV)
+        run = fleet.rollout(agent, "-e", "force_unlock=true").ok()
         alone(watch)
     assert f"pod {old} is ending; waiting until the volume is free" in run.output
     assert len(pods(agent)) == 1
