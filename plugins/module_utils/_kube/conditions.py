@@ -12,6 +12,11 @@ def condition(live: Object, kind: str) -> Object:
     return next((one for one in (live.get("status") or {}).get("conditions") or [] if one.get("type") == kind), {})
 
 
+def is_going(live: Object | None) -> bool:
+    """It was deleted, and waits for what it owns or for whoever holds a finalizer."""
+    return bool(live and live["metadata"].get("deletionTimestamp"))
+
+
 def is_available(live: Object) -> bool:
     status = live.get("status") or {}
     counts = [int(status.get(name) or 0) for name in ("updatedReplicas", "replicas", "availableReplicas")]

@@ -14,6 +14,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import GATEWAY_LEAST, GATEWAY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis, diagnose
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import readiness_warnings, token_probe
@@ -39,7 +40,7 @@ def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Non
     before = len(run.writer.changes)
     seen = None
     standing = live.deployment
-    if standing is None or differences(wanted, standing):
+    if standing is None or is_going(standing) or differences(wanted, standing):
         seen = free(run, wanted, standing)
         standing = seen.deployment
     written = run.writer.apply(wanted, standing)

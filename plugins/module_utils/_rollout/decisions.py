@@ -20,7 +20,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_lasting_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences, drift
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available, is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, DEPLOYMENT, NETWORK_POLICY
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
@@ -122,7 +122,7 @@ def stamps_for(agent: Agent, live: Live, vault_version: int | None, restart_id: 
 
 
 def _template_differences(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
-    if not live.deployment:
+    if not live.deployment or is_going(live.deployment):
         return ["new"]
     return differences(deployment(agent, stamps)["spec"]["template"], live.deployment["spec"]["template"])
 
@@ -157,6 +157,8 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
     wanted = sealed(deployment(agent, stamps))
     if found is None:
         return [f"{DEPLOYMENT.name} is to be made"]
+    if is_going(found):
+        return [f"{DEPLOYMENT.name} was deleted and is on its way; it is to be made anew"]
     if not differences(wanted, found):
         return []
     reasons = []

@@ -26,6 +26,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
     ROLLOUT_NEEDS,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     APPLIED,
     CONFIG_MAP,
@@ -90,7 +91,10 @@ def _may_be_idle(run: Session[Agent], version: int | None, restart_id: str) -> b
         return False
     live = run.look(DEPLOYMENT)
     stamps = stamps_for(run.agent, live, version, restart_id)
-    return live.deployment is not None and not differences(sealed(deployment(run.agent, stamps)), live.deployment)
+    standing = live.deployment
+    if standing is None or is_going(standing):
+        return False
+    return not differences(sealed(deployment(run.agent, stamps)), standing)
 
 
 def _look(run: Session[Agent]) -> Live:

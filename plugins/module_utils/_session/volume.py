@@ -25,6 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
     TERMINATION_SLACK,
     TICK,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET, Kind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     claims_of,
@@ -78,7 +79,7 @@ def occupants(
 ) -> list[Occupant]:
     """Who keeps the volume from the next pod: all pods that have not ended and mount one of the claims, but the running
     one of the Deployment itself."""
-    uid = "" if deployment is None or _is_going(deployment) else str(deployment["metadata"]["uid"])
+    uid = "" if deployment is None or is_going(deployment) else str(deployment["metadata"]["uid"])
     by_uid = {one["metadata"]["uid"]: one for one in replica_sets}
     found = []
     for pod in pods:
@@ -106,7 +107,7 @@ def free(run: Session[Any], wanted: Object, live: Object | None) -> Freed:
     namespace = run.agent.namespace
     sets = _known(run, REPLICA_SET)
     pods = _known(run, POD)
-    if not _is_going(live) and not _in_the_way(run, occupants(live, sets.items, pods.items, claims)):
+    if not is_going(live) and not _in_the_way(run, occupants(live, sets.items, pods.items, claims)):
         return Freed(live, sets, pods)
     patience = _Patience(run)
     name = wanted["metadata"]["name"]
@@ -119,7 +120,7 @@ def free(run: Session[Any], wanted: Object, live: Object | None) -> Freed:
         while True:
             deployment = next(iter(watching.objects(DEPLOYMENT)), None)
             found = occupants(deployment, watching.objects(REPLICA_SET), watching.objects(POD), claims)
-            if not _in_the_way(run, found) and not _is_going(deployment):
+            if not _in_the_way(run, found) and not is_going(deployment):
                 run.step("volume", "the volume is free")
                 return Freed(deployment, _known(run, REPLICA_SET), _known(run, POD))
             patience.wait(found)
@@ -130,10 +131,6 @@ def _known(run: Session[Any], kind: Kind) -> Known:
     """All of them in the namespace: whose they are is told by their owner, and by the claim."""
     items, version = run.kube.list_objects(kind, run.agent.namespace)
     return Known(tuple(items), version)
-
-
-def _is_going(deployment: Object | None) -> bool:
-    return bool(deployment and deployment["metadata"].get("deletionTimestamp"))
 
 
 class _Patience:

@@ -67,6 +67,17 @@ def test_an_object_that_was_deleted_by_hand_is_made_again_without_a_restart(kind
     assert not plan.restarts
 
 
+def test_a_deployment_that_was_deleted_and_waits_for_its_pod_is_made_anew() -> None:
+    """Trials A11: equal in every field, and on its way."""
+
+    def delete(found: dict[str, Any]) -> None:
+        found["metadata"]["deletionTimestamp"] = "2026-11-28T02:00:00Z"
+
+    plan = planned(changed(live_of(agent(), STAMPS), "Deployment", delete))
+    assert plan.restarts
+    assert plan.reasons == ["Deployment was deleted and is on its way; it is to be made anew"]
+
+
 def test_a_new_image_is_told_by_its_digest_and_tag() -> None:
     plan = planned(live_of(agent(), STAMPS), image=f"{REPOSITORY}:v2@{OTHER_DIGEST}")
     assert plan.reasons[0] == "image a1a1a1a1a1a1 -> b2b2b2b2b2b2 (v2)"
