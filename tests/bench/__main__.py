@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.integration.home import at_home
 from tests.sandbox.existing import from_environment, require_marker
 from tests.sandbox.proxy.clients import API, VAULT, proxied
 
@@ -88,9 +89,14 @@ def main() -> int:
         return 77
     # Ended from outside it removes its agents all the same.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
-    rotation.main(given.full)
-    if given.rotation:
-        return 0
+    with at_home():
+        rotation.main(given.full)
+        if not given.rotation:
+            show(_measured(counts, given.full))
+    return 0
+
+
+def _measured(counts: list[int], full: bool) -> Figures:
     figures = Figures(counts, before=load())
     names: list[str] = []
     with tempfile.TemporaryDirectory(prefix="agents-bench-") as scratch, fleet.node():
@@ -100,7 +106,7 @@ def main() -> int:
             names = agents.names
             with fleet.provided(names):
                 try:
-                    for way, repeats in _ways(count, given.full):
+                    for way, repeats in _ways(count, full):
                         print(f"bench: {count} agents by {way.name}", flush=True)
                         measure(way, agents, figures, repeats)
                         if way is ROLLOUT and figures.bare is None:
@@ -113,8 +119,7 @@ def main() -> int:
                             count_requests(way, agents, figures, counted)
                 finally:
                     fleet.remove(names)
-    show(figures)
-    return 0
+    return figures
 
 
 if __name__ == "__main__":
