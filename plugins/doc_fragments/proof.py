@@ -32,8 +32,8 @@ options:
     default: 60
   timeout:
     description:
-      - Seconds to wait for the new pod in all, from when the former one is gone. A failure that is certain ends the wait
-        long before.
+      - Seconds to wait for the new pod in all, from when the former one is gone. A failure that is certain ends the
+        wait long before.
       - Keep it above 1200, the Deployment's own progress deadline.
       - Going back to the last good release has as long again.
     type: int

@@ -117,7 +117,7 @@ agent:
   type: str
   sample: roberval
 steps:
-  description: What was done besides, in order. A lock that was taken over.
+  description: What was done besides, in order. A lock that was taken over, a volume that was waited for.
   returned: success, unless O(state=rendered)
   type: list
   elements: dict

@@ -113,7 +113,7 @@ secret_version:
   type: str
   sample: "7"
 pod:
-  description: Name of the pod. Empty in check mode.
+  description: Name of the pod. Empty in check mode, and where there was nothing to do.
   returned: success
   type: str
   sample: roberval-6d4f8b9c7d-x2v9k

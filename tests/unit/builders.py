@@ -255,9 +255,10 @@ def ended(code: int, log: str = "", number: int = 0, reason: str = "Error") -> E
     return Exit(NAME, number, code, reason, log)
 
 
-def session(kube: Any = None, **params: Any) -> Session[Agent]:
+def session(kube: Any = None, *, in_words: bool = False, **params: Any) -> Session[Agent]:
     """A run that has not done anything yet. kube: what stands in for the API server."""
     context = Context({}, "/nowhere", diff=True)
     server: Any = kube or SimpleNamespace(retries=0)
     writer = Writer(server)
-    return Session(agent(), {"force_unlock": False, **params}, context, server, "uid", writer, "alice", writer.changes)
+    changes = [] if in_words else writer.changes
+    return Session(agent(), {"force_unlock": False, **params}, context, server, "uid", writer, "alice", changes)

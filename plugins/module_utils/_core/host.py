@@ -61,7 +61,12 @@ def perform(
         try:
             result = operation(params, context)
         except AgentError as error:
-            result = {"failed": True, "changed": _wrote(error), "msg": error.text(), "error": error.as_data()}
+            result = {
+                "failed": True,
+                "changed": _wrote(error) and not check_mode,
+                "msg": error.text(),
+                "error": error.as_data(),
+            }
         except Exception as error:  # an unhandled one would be printed by ansible as it is, values included
             where = [
                 f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno} {frame.name}"

@@ -11,7 +11,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 
 
-def require_cluster(kube: Kube, wanted_uid: str | None, agent: str = "") -> str:
+def require_cluster(kube: Kube, wanted_uid: str | None) -> str:
     """The uid of the cluster that answers; AgentError unless it is the one the inventory pins."""
     uid = kube.cluster_uid()
     if not wanted_uid:

@@ -5,22 +5,26 @@
 
 from __future__ import annotations
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 
 
-def require_lasting_volume(live: Live, namespace: str) -> None:
-    """Asked before anything that would stop the pod. Kubernetes lets a claim that was deleted go when no pod mounts it
-    any more, and on this platform the disk goes with it."""
-    claim = live.objects.get(CLAIM.name)
+def require_lasting_volume(live: Live, agent: Home) -> None:
+    require_lasting_claim(live.objects.get(CLAIM.name), agent)
+
+
+def require_lasting_claim(claim: Object | None, agent: Home) -> None:
+    """Asked before anything that would stop the pod. Kubernetes lets a claim that was deleted go when no pod mounts
+    it any more, and on this platform the disk goes with it."""
     since = claim["metadata"].get("deletionTimestamp") if claim else None
     if claim and since:
-        name = claim["metadata"]["name"]
         raise AgentError(
             ErrorKind.CONFLICT,
-            f"{live.agent}: {CLAIM.name} {name} was deleted at {since} and goes, with its disk, as soon as the pod that "
-            "runs stops: that pod is all that keeps the agent's memory",
-            f"Copy the memory first: kubectl cp -n {namespace} -c openclaw <pod>:/root/.openclaw ./{live.agent}. A claim "
-            "cannot be undeleted. Nothing was changed.",
+            f"{agent.name}: {CLAIM.name} {claim['metadata']['name']} was deleted at {since} and goes, with its disk, "
+            "as soon as the pod that runs stops: that pod is all that keeps the agent's memory",
+            f"Copy the memory first: kubectl cp -n {agent.namespace} -c openclaw <pod>:/root/.openclaw ./{agent.name}. "
+            "A claim cannot be undeleted. The pod was not stopped.",
         )

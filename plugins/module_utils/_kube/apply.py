@@ -24,6 +24,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import as_applied
 
 _ATTEMPTS = 6
+Settle = Callable[[Object | None], Object | None]
 
 
 @dataclass
@@ -45,12 +46,13 @@ class Writer:
     def changed(self) -> bool:
         return bool(self.changes)
 
-    def apply(self, wanted: Object, live: Object | None) -> Object:
-        """The object as the server keeps it; nothing is sent where live already is as wanted."""
-        if live is not None and not differences(wanted, live):
+    def apply(self, wanted: Object, live: Object | None, settle: Settle | None = None) -> Object:
+        """The object as the server keeps it; nothing is sent where live already is as wanted. settle: what must be so
+        before each attempt, given the object as it was seen; it answers with the one that is there then."""
+        if settle is None and live is not None and not differences(wanted, live):
             return live
         try:
-            kept = self._send(wanted, live)
+            kept = self._send(wanted, live, settle)
         except NotFound:
             if live is not None or not self.dry_run:
                 raise
@@ -107,11 +109,13 @@ class Writer:
         number and stops."""
         return self.signal(live, names.FENCE_MANAGER, names.FENCE, str(self.fence))
 
-    def _send(self, wanted: Object, live: Object | None) -> Object:
+    def _send(self, wanted: Object, live: Object | None, settle: Settle | None) -> Object:
         force = self.take_ownership
         name = f"{wanted['kind']} {wanted['metadata']['name']}"
         is_split = self.dry_run
         for _attempt in range(_ATTEMPTS):
+            if settle:
+                live = settle(live)
             try:
                 if live is None:
                     return self.kube.create(wanted, dry_run=self.dry_run, ask=self.may_write)
@@ -168,7 +172,7 @@ class Writer:
         live = self.kube.get(BY_NAME[wanted["kind"]], meta["namespace"], meta["name"])
         if live is None:
             return None
-        if fence_of(live) > self.fence:
+        if fence_of(live) > self.fence and not self.dry_run:
             raise AgentError(
                 ErrorKind.LOCK_LOST,
                 f"another run has taken over {meta['name']}",

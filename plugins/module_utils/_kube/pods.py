@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading what the controllers and the kubelet say of Deployments, ReplicaSets and pods; decisions are _verdict's."""
+"""What the controllers and the kubelet say of ReplicaSets and pods, and who owns them."""
 
 from __future__ import annotations
 

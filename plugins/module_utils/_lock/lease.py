@@ -119,6 +119,8 @@ class Lock:
             if live is None:
                 if self._create():
                     return
+                # Where its answer was lost, our own is found: it is a take-over all the same.
+                broken = _OF_A_DELETED_LEASE if self._above else ""
                 if elapsed() - begun > LOCK_PATIENCE:
                     raise AgentError(
                         ErrorKind.UNAVAILABLE,
@@ -275,6 +277,13 @@ class Lock:
                     raise
                 self._lease = live  # our own write, whose answer was lost
 
+    def _seen(self) -> Object:
+        """What stands there now; {} where nobody says."""
+        try:
+            return self._kube.get(LEASE, self._namespace, self._name) or {}
+        except AgentError:
+            return {}
+
     def _doubt(self) -> None:
         """A renewal was refused: no write before it is known why."""
         with self._renewed:
@@ -286,7 +295,7 @@ class Lock:
             self._kube.replace(LEASE, self._lease, Budget(LOCK_RELEASE))
         except AgentError as error:
             if error.kind is ErrorKind.CONFLICT:
-                live = self._kube.get(LEASE, self._namespace, self._name) or {}
+                live = self._seen()
                 if (live.get("spec") or {}).get("holderIdentity") == self.identity:
                     self._lease = live
                     self._release()

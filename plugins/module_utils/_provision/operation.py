@@ -8,7 +8,9 @@ Made so that it can be killed anywhere and run again: what is there and works is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
@@ -23,6 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import fence_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import NAMESPACE, SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import stranger
@@ -80,14 +83,14 @@ class _Access:
         self.is_seen_only = True
         self.is_complete = True
 
-    def change(self, code: str, words: str) -> bool:
-        """True when it is to be done for real."""
+    def change(self, code: str, words: str, write: Callable[[], None]) -> None:
+        """Seen, told in check mode, or done."""
         self.is_complete = False
         if self.run.context.check_mode:
             self._foretell(code, words)
         elif not self.is_seen_only:
+            write()
             self.run.did(code, words)
-        return not self.is_seen_only
 
     def _foretell(self, code: str, words: str) -> None:
         self.run.changes.append(words)
@@ -122,10 +125,14 @@ class _Access:
         values, version = found or ({}, entry.metadata().last)
         policies = of_options(self.run.params["key_policy"])
         new = [key for key in generated_keys(policies) if not values.get(key)]
-        if new and self.change("values", f"Vault's {self.mount}/{self.path}: {', '.join(new)} generated"):
-            # A whole write under check-and-set: whoever wrote meanwhile is not overwritten, the run is simply repeated.
-            values = {**values, **{key: generate(policies[key]) for key in new}}
-            entry.write(values, expected_version=version)
+        if new:
+
+            def write() -> None:
+                # Whole, under check-and-set: whoever wrote meanwhile is not overwritten, the run is simply repeated.
+                made = {key: generate(policies[key]) for key in new}
+                entry.write({**values, **made}, expected_version=version)
+
+            self.change("values", f"Vault's {self.mount}/{self.path}: {', '.join(new)} generated", write)
         return [key for key in self.run.params["required_keys"] if not values.get(key) and key not in new]
 
     def journal(self) -> None:
@@ -133,21 +140,22 @@ class _Access:
         where = journals.entry(self.vault, self.mount, self.agent)
         found = where.metadata()
         as_wanted = found.max_versions == journals.MAX_VERSIONS and found.cas_required
-        if not as_wanted and self.change("journal", f"journal of rotations at {where} made"):
-            where.settle(max_versions=journals.MAX_VERSIONS, cas_required=True)
+        if not as_wanted:
+            write = partial(where.settle, max_versions=journals.MAX_VERSIONS, cas_required=True)
+            self.change("journal", f"journal of rotations at {where} made", write)
 
     def policy(self) -> None:
         name = vault_names.policy(self.agent)
         wanted = policy_text(self.mount, self.path)
-        if self.vault.policy(name) != wanted and self.change("policy", f"policy {name} written"):
-            self.vault.write_policy(name, wanted)
+        if self.vault.policy(name) != wanted:
+            self.change("policy", f"policy {name} written", partial(self.vault.write_policy, name, wanted))
 
     def role(self) -> None:
         name = vault_names.role(self.agent)
         wanted = role_settings(self.agent, self.run.params)
         found = self.vault.role(self.approle, name) or {}
-        if {key: found.get(key) for key in wanted} != wanted and self.change("role", f"AppRole {name} written"):
-            self.vault.write_role(self.approle, name, wanted)
+        if {key: found.get(key) for key in wanted} != wanted:
+            self.change("role", f"AppRole {name} written", partial(self.vault.write_role, self.approle, name, wanted))
 
     def secret_id(self, there: bool) -> None:
         """A SecretID that still logs in is kept. A new one is written at once, together with its accessor."""
@@ -156,17 +164,21 @@ class _Access:
         live = self.run.kube.get(SECRET, self.namespace, name) if there else None
         if live is not None and not names.is_ours(live):
             raise stranger(SECRET.name, name)
+        self.run.saw(fence_of(live) if live else 0)
         access = read_access(live or {"metadata": {}}, self.run.context)
         role_id = self.vault.role_id(self.approle, role) if self.vault.role(self.approle, role) else ""
         same_role = role_id and access.role_id == role_id
         if same_role and access.secret_id and self._logs_in(role, access):
             return
-        if self.change("secret_id", f"a new SecretID for {role} in Secret {name}"):
-            secret_id, accessor = self.vault.new_secret_id(self.approle, role, METADATA)
-            role_id = role_id or self.vault.role_id(self.approle, role)
-            # What a renewal that is open has noted stays: it will go on with this SecretID.
-            access = replace(access, role_id=role_id, secret_id=secret_id, accessor=accessor)
-            self.run.writer.apply(access_secret(self.agent, self.namespace, access), live)
+        write = partial(self._new_secret_id, role, role_id, access, live)
+        self.change("secret_id", f"a new SecretID for {role} in Secret {name}", write)
+
+    def _new_secret_id(self, role: str, role_id: str, access: Access, live: Object | None) -> None:
+        secret_id, accessor = self.vault.new_secret_id(self.approle, role, METADATA)
+        role_id = role_id or self.vault.role_id(self.approle, role)
+        # What a renewal that is open has noted stays: it will go on with this SecretID.
+        access = replace(access, role_id=role_id, secret_id=secret_id, accessor=accessor)
+        self.run.writer.apply(access_secret(self.agent, self.namespace, access), live)
 
     def _logs_in(self, role: str, access: Access) -> bool:
         try:
@@ -200,10 +212,12 @@ def provide(params: Params, context: Context) -> Result:
             run.require(ACCESS_NEEDS, "provisioner")
             run.require_not_frozen()
         missing = _steps(access, there)
-        if not context.check_mode and (not access.is_complete or run.is_held()):
+        if not context.check_mode and not access.is_complete:
             access.is_seen_only = False
             with run.locked("lock", SECRET):
                 missing = _steps(access, there)
+        elif not context.check_mode and run.is_held():
+            run.free_dead_lock("lock", SECRET)
         if missing:
             run.warnings.append(
                 f"{agent.name}: a person must supply {', '.join(missing)}: vault kv patch "

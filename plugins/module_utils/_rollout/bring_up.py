@@ -21,7 +21,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import DONE
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited, selections, wait
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
-from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume import free
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume import Freed, free
 
 
 class Failed(Exception):
@@ -38,12 +38,16 @@ def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Non
     The option timeout bounds it, counted from when the former pod is gone; that has a bound of its own.
     """
     before = len(run.writer.changes)
-    seen = None
-    standing = live.deployment
-    if standing is None or is_going(standing) or differences(wanted, standing):
+    seen: Freed | None = None
+
+    def settle(standing: Object | None) -> Object | None:
+        nonlocal seen
         seen = free(run, wanted, standing)
-        standing = seen.deployment
-    written = run.writer.apply(wanted, standing)
+        return seen.deployment
+
+    standing = live.deployment
+    is_as_wanted = standing is not None and not is_going(standing) and not differences(wanted, standing)
+    written = run.writer.apply(wanted, standing, None if is_as_wanted else settle)
     image = wanted["spec"]["template"]["spec"]["containers"][0]["image"]
     if len(run.writer.changes) > before:
         run.step("R5", f"Deployment applied, image {image.partition('@sha256:')[2][:12]}")

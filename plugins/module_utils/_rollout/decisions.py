@@ -47,7 +47,7 @@ class AgentPlan:
 
 def refuse_what_cannot_be(agent: Agent, live: Live) -> None:
     """What needs a look to be refused, before the first write."""
-    require_lasting_volume(live, agent.namespace)
+    require_lasting_volume(live, agent)
     claim = live.objects.get(CLAIM.name)
     if claim:
         have = claim["spec"]["resources"]["requests"]["storage"]

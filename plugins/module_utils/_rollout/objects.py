@@ -1,14 +1,16 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Module `agent`: the objects of one agent made, removed or printed. No waiting, no lock: `agent_rollout` has both."""
+"""Module `agent`: the objects of one agent made, removed or printed. Nothing is proved: `agent_rollout` does that."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, network_policy, rendered
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_lasting_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
@@ -45,7 +47,10 @@ def manage(params: Params, context: Context) -> Result:
         live = run.look()
         if context.check_mode:
             settle(run, live)
-        elif _differs(run.agent, params, live) or run.is_held():
+        elif not _differs(run.agent, params, live):
+            if run.is_held():
+                run.free_dead_lock("lock", *APPLIED, CONFIG_MAP)
+        else:
             with run.locked("lock", *APPLIED, CONFIG_MAP):
                 settle(run, run.look())
         return run.result()
@@ -86,12 +91,26 @@ def _apply(run: Session[Agent], live: Live) -> None:
     refuse_what_cannot_be(run.agent, live)
     for wanted in _wanted(run.agent, run.params, live):
         found = live.objects.get(wanted["kind"])
-        if wanted["kind"] == DEPLOYMENT.name and not run.context.check_mode:
-            found = free(run, wanted, found).deployment
-        run.writer.apply(wanted, found)
-    _remove(run, live)
+        settle = None
+        if (
+            wanted["kind"] == DEPLOYMENT.name
+            and not run.context.check_mode
+            and (not found or differences(wanted, found))
+        ):
+            settle = partial(_freed, run, wanted)
+        run.writer.apply(wanted, found, settle)
+    _clear(run, live)
+
+
+def _freed(run: Session[Agent], wanted: Object, found: Object | None) -> Object | None:
+    return free(run, wanted, found).deployment
 
 
 def _remove(run: Session[Agent], live: Live) -> None:
+    require_lasting_volume(live, run.agent)
+    _clear(run, live)
+
+
+def _clear(run: Session[Agent], live: Live) -> None:
     for found in _unwanted(run.agent, run.params, live):
         run.writer.remove(found)

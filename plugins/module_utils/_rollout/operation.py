@@ -1,8 +1,8 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rollout of one agent: lock (R2), look, supporting objects (R3), secret proved (R4), brought up (R5 to R7), recorded
-(R8). The steps of its result bear these names."""
+"""The rollout of one agent: lock (R2), look, supporting objects (R3), secret proved (R4), brought up (R5 to R7),
+recorded (R8). The steps of its result bear these names."""
 
 from __future__ import annotations
 
@@ -107,6 +107,7 @@ def _locked(run: Session[Agent], restart_id: str) -> Result:
     # Whatever the plan saw is from before the lock: look again.
     live = _look(run)
     require_external_secrets(live)
+    releases.read(live.releases)  # what cannot be read is told before anything is written, not on the way back
     _apply_supporting(run, live)
     # What was made a moment ago is synced by itself.
     asks = EXTERNAL_SECRET.name in live.objects

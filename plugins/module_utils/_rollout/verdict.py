@@ -13,6 +13,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
     TERMINATION_SLACK,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import REPLICA_SET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     Object,
     bare,
@@ -112,9 +113,10 @@ def pods_of(observed: Observed, wanted: Wanted, replica_set: Object | None) -> t
     new = []
     old = []
     for pod in observed.pods:
-        uid = controller_of(pod).get("uid", "")
-        if not uid or is_ended(pod):
+        owner = controller_of(pod)
+        if owner.get("kind") != REPLICA_SET.name or is_ended(pod):
             continue
+        uid = owner["uid"]
         if replica_set and uid == replica_set["metadata"]["uid"]:
             new.append(pod)
         elif uid not in known or is_owned_by(known[uid], wanted.uid):

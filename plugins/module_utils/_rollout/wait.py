@@ -41,7 +41,8 @@ class Waited:
 def selections(agent: str, written: Object, seen: Freed | None) -> tuple[Selection, ...]:
     """What is followed: begun where the write and what was seen right before it left off."""
     labels = names.pod_selector(agent)
-    deployment = Known((written,), written["metadata"]["resourceVersion"])
+    # Where nothing was written it is listed anew: what is at hand is as old as the look.
+    deployment = Known((written,), written["metadata"]["resourceVersion"]) if seen else None
     return (
         Selection(DEPLOYMENT, fields=f"metadata.name={agent}", known=deployment),
         Selection(REPLICA_SET, labels=labels, known=_of(agent, seen.replica_sets) if seen else None),

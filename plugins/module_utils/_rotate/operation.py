@@ -190,7 +190,7 @@ def _preflight(it: Rotation, keys: list[str], new_value: str) -> None:
     require_base_survives(run.agent, metadata, it.vault)
     check_told(keys, metadata.told or {})
     live = run.look()
-    require_lasting_volume(live, run.agent.namespace)
+    require_lasting_volume(live, run.agent)
     refuse_second_owner(run.agent, live)
     require_settled(run.agent, live)
     require_syncing(run.agent, run.kube)

@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The effects of a rotation, a function for each step of _rotation.Step: the journal it was, the journal it is now."""
+"""The effects of a rotation, a function for each step of decisions.Step: the journal it was, the journal it is now."""
 
 from __future__ import annotations
 

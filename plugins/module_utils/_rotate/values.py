@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a rotation is of, and its inbox: which keys get a new value, where the value comes from, what becomes of one that a
+"""What a rotation is of, and its inbox: which keys get a new value, where it comes from, what becomes of one that a
 person brought."""
 
 from __future__ import annotations

@@ -195,14 +195,15 @@ def renew(params: Params, context: Context) -> Result:
         require_vault_permissions(it.vault, vault_needs(it.mount, it.role), "the renewal of a SecretID")
         step = it.look()
         # The last write of a killed run may be all but the release of its lock: that is still to be done.
-        if step is Step.NOTHING and (context.check_mode or not run.is_held()):
+        if step is Step.NOTHING:
+            if not context.check_mode and run.is_held():
+                run.free_dead_lock("lock", *_FENCED)
             context.progress(f"{agent.name}: renewal {it.wanted_id} is finished already")
             return it.result()
-        if step is not Step.NOTHING:
-            # An open renewal must be able to end.
-            if not it.access.renewal:
-                run.require_not_frozen()
-            require_refreshing(agent, run.kube)
+        # An open renewal must be able to end.
+        if not it.access.renewal:
+            run.require_not_frozen()
+        require_refreshing(agent, run.kube)
         if context.check_mode:
             it.foretell(step)
             return it.result()

@@ -131,6 +131,16 @@ class Session(Generic[A]):
                 self._take_over()
             yield lock
 
+    def free_dead_lock(self, code: str, *fenced: Kind) -> None:
+        """For a run that finds nothing else to do: the last write of a killed one may be all but the release of its
+        lock. Of one that lives nothing is taken, and whoever works on the agent is none of this run's business."""
+        try:
+            with self.locked(code, *fenced, force=False):
+                pass
+        except AgentError as error:
+            if error.kind is not ErrorKind.LOCKED:
+                raise
+
     def _take_over(self) -> None:
         if lock := self._lock:
             code, kinds = self._fenced
@@ -140,13 +150,16 @@ class Session(Generic[A]):
 
     def _raise_fences(self, kinds: Iterable[Kind]) -> None:
         """A run that is thought dead may still be about to write: it must meet our fence first."""
+        found = {kind: self.kube.get(kind, self.agent.namespace, name_of(kind, self.agent.name)) for kind in kinds}
+        ours = {kind: live for kind, live in found.items() if live is not None and names.is_ours(live)}
+        highest = max(map(fence_of, ours.values()), default=0)
+        if self._lock and highest >= self._lock.fence:
+            self._lock.lift(highest)
+            self.writer.fence = self._lock.fence
         is_silent = False
-        for kind in kinds:
+        for kind, live in ours.items():
             of_eso = kind in (EXTERNAL_SECRET, SECRET_STORE)
             if of_eso and is_silent:
-                continue
-            live = self.kube.get(kind, self.agent.namespace, name_of(kind, self.agent.name))
-            if live is None or not names.is_ours(live):
                 continue
             try:
                 self.writer.raise_fence(live)
@@ -180,7 +193,8 @@ class Session(Generic[A]):
             "warnings": self.warnings,
             **more,
         }
-        if self.context.diff and self.writer.diffs:
+        # Of an operation whose changes are words, what it writes is secret.
+        if self.context.diff and self.changes is self.writer.changes:
             told["diff"] = self.writer.diffs
         return told
 

@@ -25,8 +25,15 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
     TERMINATION_SLACK,
     TICK,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_lasting_claim
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET, Kind
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
+    CLAIM,
+    DEPLOYMENT,
+    POD,
+    REPLICA_SET,
+    Kind,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     claims_of,
     controller_of,
@@ -59,7 +66,7 @@ class Occupant:
         return str(self.pod["metadata"]["name"])
 
 
-def _hold(pod: Object, deployment_uid: str, replica_sets: dict[str, Object]) -> Hold | None:
+def _hold(pod: Object, agent: str, deployment_uid: str, replica_sets: dict[str, Object]) -> Hold | None:
     """None for the running pod of the Deployment itself: what follows is for its strategy, one after the other."""
     if pod["metadata"].get("deletionTimestamp"):
         return Hold.ENDING
@@ -71,21 +78,24 @@ def _hold(pod: Object, deployment_uid: str, replica_sets: dict[str, Object]) -> 
         return Hold.ORPHANED
     if is_owned_by(replica_set, deployment_uid):
         return None
-    return Hold.ORPHANED if controller_of(replica_set) else Hold.STRANGER
+    # Of another Deployment that lives, nobody takes it away.
+    return Hold.ORPHANED if controller_of(replica_set).get("name") == agent else Hold.STRANGER
 
 
 def occupants(
-    deployment: Object | None, replica_sets: Iterable[Object], pods: Iterable[Object], claims: set[str]
+    agent: str, deployment: Object | None, replica_sets: Iterable[Object], pods: Iterable[Object], claims: set[str]
 ) -> list[Occupant]:
     """Who keeps the volume from the next pod: all pods that have not ended and mount one of the claims, but the running
-    one of the Deployment itself."""
+    one of the Deployment itself; of that one's also what is on its way out and mounts another."""
     uid = "" if deployment is None or is_going(deployment) else str(deployment["metadata"]["uid"])
     by_uid = {one["metadata"]["uid"]: one for one in replica_sets}
     found = []
     for pod in pods:
-        if is_ended(pod) or claims.isdisjoint(claims_of(pod["spec"])):
+        if is_ended(pod):
             continue
-        if hold := _hold(pod, uid, by_uid):
+        hold = _hold(pod, agent, uid, by_uid)
+        is_own = is_owned_by(by_uid.get(controller_of(pod).get("uid", ""), {"metadata": {}}), uid)
+        if hold and (is_own or not claims.isdisjoint(claims_of(pod["spec"]))):
             found.append(Occupant(pod, hold))
     return found
 
@@ -102,27 +112,37 @@ class Freed:
 
 def free(run: Session[Any], wanted: Object, live: Object | None) -> Freed:
     """Returns when no pod is in the way of the one that this Deployment will start. AgentError, with nothing written,
-    for a pod that stays."""
+    for a pod that stays, and for a volume that would go with the pod that is to be stopped. live: as it was seen."""
     claims = claims_of(wanted["spec"]["template"]["spec"])
-    namespace = run.agent.namespace
-    sets = _known(run, REPLICA_SET)
-    pods = _known(run, POD)
-    if not is_going(live) and not _in_the_way(run, occupants(live, sets.items, pods.items, claims)):
-        return Freed(live, sets, pods)
+    for claim in claims:
+        require_lasting_claim(run.kube.get(CLAIM, run.agent.namespace, claim), run.agent)
+    while True:
+        sets = _known(run, REPLICA_SET)
+        pods = _known(run, POD)
+        # Read after them: a Deployment that was deleted meanwhile no longer speaks for its pod.
+        if live is not None:
+            live = run.kube.get(DEPLOYMENT, run.agent.namespace, run.agent.name)
+        if not is_going(live) and not _in_the_way(run, occupants(run.agent.name, live, sets.items, pods.items, claims)):
+            return Freed(live, sets, pods)
+        live = _wait(run, claims, sets, pods)
+
+
+def _wait(run: Session[Any], claims: set[str], sets: Known, pods: Known) -> Object | None:
+    """Until nobody is in the way; the Deployment as it is then."""
     patience = _Patience(run)
-    name = wanted["metadata"]["name"]
     selections = (
         Selection(POD, known=pods),
         Selection(REPLICA_SET, known=sets),
-        Selection(DEPLOYMENT, fields=f"metadata.name={name}"),
+        Selection(DEPLOYMENT, fields=f"metadata.name={run.agent.name}"),
     )
-    with Watching(run.kube, namespace, selections) as watching:
+    with Watching(run.kube, run.agent.namespace, selections) as watching:
         while True:
             deployment = next(iter(watching.objects(DEPLOYMENT)), None)
-            found = occupants(deployment, watching.objects(REPLICA_SET), watching.objects(POD), claims)
+            seen = watching.objects(REPLICA_SET), watching.objects(POD)
+            found = occupants(run.agent.name, deployment, *seen, claims)
             if not _in_the_way(run, found) and not is_going(deployment):
                 run.step("volume", "the volume is free")
-                return Freed(deployment, _known(run, REPLICA_SET), _known(run, POD))
+                return deployment
             patience.wait(found)
             watching.wait(TICK)
 
@@ -156,7 +176,7 @@ class _Patience:
                 ErrorKind.ROLLOUT,
                 f"{self._run.agent.name}: the Deployment is being deleted, and does not go",
                 f"Look why: kubectl get deployment {self._run.agent.name} -n {self._run.agent.namespace} -o yaml "
-                "(finalizers). Nothing was changed.",
+                "(finalizers). Nothing was started beside it.",
             )
         words = f"pod {found[0].name} {found[0].hold.value}" if found else "the Deployment is being deleted"
         if words != self._told or now - self._told_at > REPORT:
@@ -181,7 +201,7 @@ def _in_the_way(run: Session[Any], found: list[Occupant]) -> list[Occupant]:
         ErrorKind.CONFLICT,
         f"{run.agent.name}: pod {stranger.name}, {made_by}, {Hold.STRANGER.value}: it may be a second gateway",
         f"Look at it: kubectl describe pod {stranger.name} -n {run.agent.namespace}. Once it has ended, run the same "
-        "command again. The Deployment was not touched.",
+        "command again. Nothing was started beside it.",
         {"pod": stranger.name},
     )
 
@@ -195,6 +215,6 @@ def _stays(run: Session[Any], occupant: Occupant, seconds: float) -> AgentError:
         f"{run.agent.name}: pod {occupant.name} {occupant.hold.value} and still has the volume after {seconds:.0f} s "
         f"(node {node}, finalizers: {finalizers})",
         f"Look at its node: kubectl get node {node}. Where the node is lost for good, take it out of the cluster, and "
-        "the pod goes with it; never delete the pod by force. The Deployment was not touched.",
+        "the pod goes with it; never delete the pod by force. Nothing was started beside it.",
         {"pod": occupant.name, "node": node},
     )

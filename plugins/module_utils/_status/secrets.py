@@ -91,8 +91,12 @@ def place_of(name: str, namespace: str, options: Any) -> Place:
 def ask_vault(kube: Kube, params: Object, context: Context) -> Servers:
     """Logged in. A token that has ended is one clear error here, and not a question mark in every cell."""
     vault = Vault(params, context)
-    vault.capabilities("sys/capabilities-self")
-    return Servers(kube, vault, context, vault.now())
+    try:
+        vault.capabilities("sys/capabilities-self")
+        return Servers(kube, vault, context, vault.now())
+    except AgentError:
+        vault.close()
+        raise
 
 
 def unknown() -> Object:

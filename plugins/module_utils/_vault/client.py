@@ -1,7 +1,7 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one class that talks to HashiCorp Vault, as the operator; KV v2 is _kv's."""
+"""The one class that talks to HashiCorp Vault, as the operator; KV v2 is _vault/kv's."""
 
 from __future__ import annotations
 
@@ -151,8 +151,9 @@ class Vault:
                 )
             if code not in RETRYABLE:
                 # A login itself asks for no token.
-                if code == 403 and not self._token and not renewed and not path.endswith("/login"):
+                if code == 403 and not self._token and not renewed and not path.endswith(("/login", "/revoke-self")):
                     renewed = True
+                    self._revoke()
                     self._login()
                     continue
                 raise _refusal(method, path, code, body)
@@ -249,13 +250,16 @@ class Vault:
             except Refused:
                 raise
             except AgentError as error:
+                if error.kind is ErrorKind.LOCK_LOST:
+                    raise
                 problem = error
         raise problem
 
     def logs_in(self, mount: str, role_id: str, secret_id: str) -> bool:
         """Whether a SecretID still works, tried without touching our own token. A Vault that cannot say is an error,
         LockedOut among them: it must not be taken for a SecretID that has ended."""
-        return self._token_of(mount, role_id, secret_id) is not None
+        with self.logged_in(mount, role_id, secret_id) as other:
+            return other is not None
 
     def lift_lockout(self, mount: str, role_id: str) -> None:
         """Logins by this RoleID are answered again; nothing where it is not locked out."""

@@ -162,7 +162,7 @@ def test_the_operators_role_and_policy_are_enough() -> None:
 
 
 def test_the_result_of_a_renewal_is_documented() -> None:
-    it: Any = SimpleNamespace(run=builders.session(), access=DONE, expires="")
+    it: Any = SimpleNamespace(run=builders.session(in_words=True), access=DONE, expires="")
     told = yaml.safe_load(agent_access.RETURN)
     of_renew = {name for name, entry in told.items() if "secret_id=keep" not in entry["returned"]}
     assert set(_Renewal.result(it)) - {"changed", "warnings"} == of_renew - {"error"}

@@ -16,8 +16,8 @@ GOING = {"metadata": {**DEPLOYMENT["metadata"], "deletionTimestamp": "2026-11-28
 CLAIMS = {"roberval-state"}
 
 
-def owned(kind: str, uid: str) -> list[dict[str, Any]]:
-    return [{"kind": kind, "name": f"{kind}-{uid}", "uid": uid, "controller": True}]
+def owned(kind: str, uid: str, name: str = "roberval") -> list[dict[str, Any]]:
+    return [{"kind": kind, "name": name, "uid": uid, "controller": True}]
 
 
 def replica_set(uid: str = "r-1", deployment: str = "d-1", **metadata: Any) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def pod(owners: Any = None, claim: str = "roberval-state", phase: str = "Running
 
 
 def hold(one: dict[str, Any], deployment: Any = DEPLOYMENT, sets: Any = None) -> Hold | None:
-    found = occupants(deployment, [replica_set()] if sets is None else sets, [one], CLAIMS)
+    found = occupants("roberval", deployment, [replica_set()] if sets is None else sets, [one], CLAIMS)
     return found[0].hold if found else None
 
 
@@ -57,6 +57,12 @@ def test_one_that_is_on_its_way_out_is_waited_for_whoever_owns_it() -> None:
         assert hold(pod(owners, deletionTimestamp="2026-11-28T02:00:00Z")) is Hold.ENDING
 
 
+def test_the_deployments_own_is_waited_for_whatever_it_mounts() -> None:
+    """Somebody had changed its claim by hand: two gateways with one token are two as well."""
+    assert hold(pod(claim="another", deletionTimestamp="2026-11-28T02:00:00Z")) is Hold.ENDING
+    assert hold(pod(owned("Job", "j-1"), claim="another", deletionTimestamp="2026-11-28T02:00:00Z")) is None
+
+
 @pytest.mark.parametrize("deployment", [None, GOING, {"metadata": {"name": "roberval", "uid": "d-2"}}])
 def test_what_a_deleted_deployment_left_running_is_waited_for(deployment: Any) -> None:
     assert hold(pod(), deployment) is Hold.ORPHANED
@@ -67,5 +73,8 @@ def test_what_a_deleted_deployment_left_running_is_waited_for(deployment: Any) -
 def test_a_pod_of_nobodys_or_of_somebody_elses_is_a_stranger() -> None:
     assert hold(pod([])) is Hold.STRANGER
     assert hold(pod(owned("Job", "j-1"))) is Hold.STRANGER
+    # Of another Deployment that lives, with a copy of our volume's name.
+    other = {"metadata": {"uid": "r-1", "ownerReferences": owned("Deployment", "d-9", "roberval-copy")}}
+    assert hold(pod(), sets=[other]) is Hold.STRANGER
     # Its Deployment was deleted and it was told to stay.
     assert hold(pod(), None, [replica_set(deployment="")]) is Hold.STRANGER
