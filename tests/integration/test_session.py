@@ -79,7 +79,8 @@ def test_a_retry_that_outlives_its_lock_is_never_sent(make_fleet: Make, proxy: T
     first.join(timeout=120)
     assert runs[0].results[agent]["error"]["kind"] == "lock_lost", runs[0].output
     after = get("deployment", agent)
-    assert before and after
+    assert before
+    assert after
     # Its status is the controllers' to write.
     assert (after["spec"], after["metadata"]["uid"]) == (before["spec"], before["metadata"]["uid"])
     assert _environment_of(agent)["BY"] == "the second"

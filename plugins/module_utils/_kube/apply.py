@@ -24,7 +24,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import as_applied
 
 _ATTEMPTS = 6
-Settle = Callable[[Object | None], Object | None]
+Settle = Callable[["Object | None"], "Object | None"]
 
 
 @dataclass
