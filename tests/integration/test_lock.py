@@ -169,7 +169,7 @@ def test_a_zombie_writes_nothing_after_its_lock_was_broken(
             zombie.apply(body, seen[kind])
         assert caught.value.kind is ErrorKind.LOCK_LOST
     assert [get(kind, name) for kind, name in kinds] == before
-    assert not zombie.changed
+    assert not zombie.changes
 
 
 def test_a_run_whose_lock_is_stolen_stops_writing(make_fleet: Make, proxy: Through) -> None:

@@ -3,7 +3,6 @@ failure, and nothing left in Vault."""
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hvac
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
@@ -276,7 +276,6 @@ def _logins() -> list[str]:
 
 def _lookup(admin: Any, accessor: str) -> Object | None:
     try:
-        told: Object = json.loads(json.dumps(admin.auth.token.lookup_accessor(accessor)["data"]))
-    except Exception:  # it has ended meanwhile
+        return dict(admin.auth.token.lookup_accessor(accessor)["data"])
+    except hvac.exceptions.VaultError:  # it has ended meanwhile
         return None
-    return told

@@ -19,6 +19,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare im
     readable,
     substance,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import as_applied
@@ -42,14 +43,11 @@ class Writer:
     changes: list[Object] = field(default_factory=list)
     diffs: list[Object] = field(default_factory=list)
 
-    @property
-    def changed(self) -> bool:
-        return bool(self.changes)
-
     def apply(self, wanted: Object, live: Object | None, settle: Settle | None = None) -> Object:
         """The object as the server keeps it; nothing is sent where live already is as wanted. settle: what must be so
-        before each attempt, given the object as it was seen; it answers with the one that is there then."""
-        if settle is None and live is not None and not differences(wanted, live):
+        before each attempt that is none of a dry run, given the object as it was seen; it answers with the one that is
+        there then, and has a word on one that is on its way, too."""
+        if live is not None and not differences(wanted, live) and not (settle and is_going(live)):
             return live
         try:
             kept = self._send(wanted, live, settle)
@@ -114,7 +112,7 @@ class Writer:
         name = f"{wanted['kind']} {wanted['metadata']['name']}"
         is_split = self.dry_run
         for _attempt in range(_ATTEMPTS):
-            if settle:
+            if settle and not self.dry_run:
                 live = settle(live)
             try:
                 if live is None:

@@ -13,13 +13,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import GATEWAY_LEAST, GATEWAY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis, diagnose
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import readiness_warnings, token_probe
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import DONE
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited, selections, wait
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited, wait
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume import Freed, free
 
@@ -45,18 +43,13 @@ def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Non
         seen = free(run, wanted, standing)
         return seen.deployment
 
-    standing = live.deployment
-    is_as_wanted = standing is not None and not is_going(standing) and not differences(wanted, standing)
-    written = run.writer.apply(wanted, standing, None if is_as_wanted else settle)
+    written = run.writer.apply(wanted, live.deployment, settle)
     image = wanted["spec"]["template"]["spec"]["containers"][0]["image"]
     if len(run.writer.changes) > before:
         run.step("R5", f"Deployment applied, image {image.partition('@sha256:')[2][:12]}")
         if run.params["verify"] != "ready":
             run.kube.load_streams()  # while the old pod ends
-    watched = selections(run.agent.name, written, seen)
-    waited = wait(
-        run.agent, run.kube, written, run.context, watched, run.params["schedule_grace"], run.params["timeout"]
-    )
+    waited = wait(run, written, seen)
     if waited.verdict.state != DONE:
         raise Failed(diagnose(run.agent, run.kube, waited, run.context))
     run.pod = waited.verdict.pod

@@ -43,16 +43,16 @@ def manage(params: Params, context: Context) -> Result:
         run.require_not_frozen()
         if params["state"] == "present" and not agent.image.digest:
             run.agent = replace(agent, image=resolve(agent.image, context.environ))
-        settle = _remove if params["state"] == "absent" else _apply
+        act = _remove if params["state"] == "absent" else _apply
         live = run.look()
         if context.check_mode:
-            settle(run, live)
+            act(run, live)
         elif not _differs(run.agent, params, live):
             if run.is_held():
                 run.free_dead_lock("lock", *APPLIED, CONFIG_MAP)
         else:
             with run.locked("lock", *APPLIED, CONFIG_MAP):
-                settle(run, run.look())
+                act(run, run.look())
         return run.result()
 
 
@@ -90,15 +90,8 @@ def _differs(agent: Agent, params: Params, live: Live) -> bool:
 def _apply(run: Session[Agent], live: Live) -> None:
     refuse_what_cannot_be(run.agent, live)
     for wanted in _wanted(run.agent, run.params, live):
-        found = live.objects.get(wanted["kind"])
-        settle = None
-        if (
-            wanted["kind"] == DEPLOYMENT.name
-            and not run.context.check_mode
-            and (not found or differences(wanted, found))
-        ):
-            settle = partial(_freed, run, wanted)
-        run.writer.apply(wanted, found, settle)
+        settle = partial(_freed, run, wanted) if wanted["kind"] == DEPLOYMENT.name else None
+        run.writer.apply(wanted, live.objects.get(wanted["kind"]), settle)
     _clear(run, live)
 
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import REPORT, TICK
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.telling import Telling
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import TICK
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, POD, REPLICA_SET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Known, Selection, Watching
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.log import Exits
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import (
     FAILED,
@@ -26,6 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict
     Wanted,
     judge,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume import Freed
 
 
@@ -38,7 +38,7 @@ class Waited:
     left: float
 
 
-def selections(agent: str, written: Object, seen: Freed | None) -> tuple[Selection, ...]:
+def _selections(agent: str, written: Object, seen: Freed | None) -> tuple[Selection, ...]:
     """What is followed: begun where the write and what was seen right before it left off."""
     labels = names.pod_selector(agent)
     # Where nothing was written it is listed anew: what is at hand is as old as the look.
@@ -58,31 +58,27 @@ def _of(agent: str, known: Known) -> Known:
     )
 
 
-def wait(
-    agent: Home,
-    kube: Kube,
-    written: Object,
-    context: Context,
-    watched: tuple[Selection, ...],
-    schedule_grace: float,
-    timeout: float,
-) -> Waited:
-    """Until done or failed; a refusal of the API during the wait is raised as AgentError. timeout: seconds from when
-    the former pod is gone; how long that may take is bounded by its own grace (judge)."""
+def wait(run: Session[Any], written: Object, seen: Freed | None) -> Waited:
+    """Until done or failed; a refusal of the API during the wait is raised as AgentError. seen: what was there right
+    before the write, None where nothing was written.
+
+    The option timeout counts from when the former pod is gone; how long that may take is bounded by its own grace
+    (judge).
+    """
+    agent = run.agent
+    timeout = run.params["timeout"]
     wanted = Wanted(written["metadata"]["uid"], written["spec"]["template"], written["spec"]["replicas"])
-    started = time.monotonic()
-    counted_from = started
+    counted_from = time.monotonic()
     memory = Memory()
-    exits = Exits(kube, agent.namespace)
-    told = ""
-    told_at = started
-    with Watching(kube, agent.namespace, watched) as watching:
+    exits = Exits(run.kube, agent.namespace)
+    telling = Telling(run.context.progress, agent.name)
+    with Watching(run.kube, agent.namespace, _selections(agent.name, written, seen)) as watching:
         while True:
             pods = watching.objects(POD)
             live = watching.objects(DEPLOYMENT)
             now = time.monotonic()
             observed = Observed(now, live[0] if live else None, watching.objects(REPLICA_SET), pods, exits.of(pods))
-            verdict, memory = judge(wanted, observed, memory, schedule_grace)
+            verdict, memory = judge(wanted, observed, memory, run.params["schedule_grace"])
             if verdict.draining:
                 counted_from = now
             left = timeout - (now - counted_from)
@@ -90,8 +86,5 @@ def wait(
                 verdict = Verdict(FAILED, f"not done after {timeout:.0f} s: {verdict.words}", "timeout")
             if verdict.state != WAITING:
                 return Waited(verdict, observed, max(left, 0.0))
-            if verdict.words != told or now - told_at > REPORT:
-                told = verdict.words
-                told_at = now
-                context.progress(f"{agent.name}: {verdict.words} ({now - started:.0f} s)")
+            telling.tell(verdict.words)
             watching.wait(TICK)

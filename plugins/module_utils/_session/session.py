@@ -17,8 +17,8 @@ the end, and a token of Vault that a login gave is revoked.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -99,8 +99,7 @@ class Session(Generic[A]):
         """Fences of what was looked at. A Lease that was deleted begins again above them."""
         highest = max(fences, default=0)
         if self._lock and highest > self._lock.fence:
-            self._lock.lift(highest)
-            self._take_over()
+            self._take_over(self._lock, highest)
         self.fence = max(self.fence, highest)
 
     def is_held(self) -> bool:
@@ -128,7 +127,7 @@ class Session(Generic[A]):
             if self.vault:
                 self.vault.may_write = lock.require
             if lock.taken_over_from:
-                self._take_over()
+                self._take_over(lock)
             yield lock
 
     def free_dead_lock(self, code: str, *fenced: Kind) -> None:
@@ -141,21 +140,17 @@ class Session(Generic[A]):
             if error.kind is not ErrorKind.LOCKED:
                 raise
 
-    def _take_over(self) -> None:
-        if lock := self._lock:
-            code, kinds = self._fenced
-            self.writer.fence = lock.fence
-            self.step(code, f"took the lock over from {lock.taken_over_from}; fence {lock.fence}")
-            self._raise_fences(kinds)
-
-    def _raise_fences(self, kinds: Iterable[Kind]) -> None:
-        """A run that is thought dead may still be about to write: it must meet our fence first."""
+    def _take_over(self, lock: Lock, seen: int = 0) -> None:
+        """A run that is thought dead may still be about to write: it must meet our fence first, which lies above all
+        that stand. seen: one that stands elsewhere."""
+        code, kinds = self._fenced
         found = {kind: self.kube.get(kind, self.agent.namespace, name_of(kind, self.agent.name)) for kind in kinds}
         ours = {kind: live for kind, live in found.items() if live is not None and names.is_ours(live)}
-        highest = max(map(fence_of, ours.values()), default=0)
-        if self._lock and highest >= self._lock.fence:
-            self._lock.lift(highest)
-            self.writer.fence = self._lock.fence
+        highest = max([seen, *map(fence_of, ours.values())])
+        if highest >= lock.fence:
+            lock.lift(highest)
+        self.writer.fence = lock.fence
+        self.step(code, f"took the lock over from {lock.taken_over_from}; fence {lock.fence}")
         is_silent = False
         for kind, live in ours.items():
             of_eso = kind in (EXTERNAL_SECRET, SECRET_STORE)
@@ -198,11 +193,6 @@ class Session(Generic[A]):
             told["diff"] = self.writer.diffs
         return told
 
-    def close(self) -> None:
-        if self.vault:
-            self.vault.close()
-        self.kube.close()
-
 
 @contextmanager
 def session(
@@ -216,9 +206,7 @@ def session(
 ) -> Iterator[Session[A]]:
     """in_words: whether the operation's changes are words, not objects. take_ownership: else the option's. pinned:
     whether an inventory that names no cluster is a stop."""
-    kube = Kube(params, context)
-    run: Session[A] | None = None
-    try:
+    with closing(Kube(params, context)) as kube:
         asked = pinned or params["cluster_uid"]
         uid = require_cluster(kube, params["cluster_uid"]) if asked else kube.cluster_uid()
         owns = params["take_ownership"] if take_ownership is None else take_ownership
@@ -230,8 +218,6 @@ def session(
         except AgentError as error:
             error.details = {"steps": run.steps, "changes": run.changes, **error.details}
             raise
-    finally:
-        if run:
-            run.close()
-        else:
-            kube.close()
+        finally:
+            if run.vault:
+                run.vault.close()

@@ -19,9 +19,9 @@ from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.telling import Telling
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import (
     ORPHAN,
-    REPORT,
     TERMINATION_SLACK,
     TICK,
 )
@@ -160,8 +160,7 @@ class _Patience:
         self._run = run
         self._began = time.monotonic()
         self._ends: dict[str, float] = {}
-        self._told = ""
-        self._told_at = self._began
+        self._telling = Telling(run.context.progress, run.agent.name)
 
     def wait(self, found: list[Occupant]) -> None:
         """AgentError for one that was waited for as long as it may need."""
@@ -179,11 +178,7 @@ class _Patience:
                 "(finalizers). Nothing was started beside it.",
             )
         words = f"pod {found[0].name} {found[0].hold.value}" if found else "the Deployment is being deleted"
-        if words != self._told or now - self._told_at > REPORT:
-            self._told = words
-            self._told_at = now
-            name = self._run.agent.name
-            self._run.context.progress(f"{name}: {words}; waiting until the volume is free ({now - self._began:.0f} s)")
+        self._telling.tell(f"{words}; waiting until the volume is free")
 
 
 def _seconds(occupant: Occupant) -> float:
