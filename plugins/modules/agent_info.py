@@ -104,7 +104,8 @@ agents:
       sample: roberval
     health:
       description:
-        - V(running), V(starting), V(crashing), V(no image) (it cannot be pulled), V(stopped) (no pod is wanted),
+        - V(running), V(starting), V(crashing), V(no image) (it cannot be pulled), V(no memory) (its volume is
+          not the one that holds it), V(stopped) (no pod is wanted),
           V(paused), V(two pods) or V(missing).
       type: str
       sample: running

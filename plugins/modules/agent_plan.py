@@ -60,6 +60,11 @@ options:
   tag:
     description: Tag for this run, in place of the tag or digest of each agent's image.
     type: str
+  accept_volume:
+    description:
+      - The volume claim that is the agent's from here on. M(digitalsys.agents.agent_rollout) says more of it.
+      - In a run with one agent only.
+    type: str
   restart_id:
     description:
       - Key of the restart. Agents whose pod carries it already have nothing to do, so a job can be retried.

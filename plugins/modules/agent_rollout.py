@@ -59,6 +59,13 @@ options:
         volume stay what they are.
       - M(digitalsys.agents.agent_info) tells the newest one, the ConfigMap C(<name>-releases) all of them.
     type: str
+  accept_volume:
+    description:
+      - The volume claim that is the agent's from here on, whatever was recorded of it, and whatever stands on it. With
+        C(:) and the folder where it is mounted, where that is in doubt.
+      - Without it, a claim that was made anew or exchanged, one that is mounted elsewhere, and a volume without the
+        agent's memory all stop the run before a gateway starts.
+    type: str
 seealso:
   - module: digitalsys.agents.agent_plan
   - module: digitalsys.agents.agent_info
@@ -133,7 +140,7 @@ steps:
         - Which step. V(R2) the lock was taken over. V(R3) all but the Deployment. V(R4) the secret. V(R5) the
           Deployment.
         - V(R6) the pod is available. V(R7) the gateway answered. V(R8) the release is recorded. V(back) going back.
-        - V(volume) another pod had the volume, and was waited for.
+        - V(volume) another pod had the volume, and was waited for; or what the pod has to find on it was written down.
       type: str
     words:
       description: What happened.
@@ -205,6 +212,8 @@ error:
       description:
         - What kept the new pod from running. V(image), V(configuration), V(schedule), V(volume), V(crash), V(probe),
           V(quota), V(verify) or V(timeout).
+        - V(memory) means that the volume is not the one with the agent's memory. Nothing is undone then, as any release
+          would meet the same.
         - V(changed) and V(paused) mean that somebody else changed the Deployment. Nothing is undone then.
       type: str
       returned: when the new pod did not come up

@@ -40,8 +40,9 @@ OF_AN_AGENT = {*argspec.OF_AN_AGENT, *argspec.HOLDER}
 #: Logins come from the environment.
 _LOGINS = {*argspec.KUBE, *argspec.VAULT}
 _OF_A_ROTATION = set(argspec.ROTATION_MODULE) - _LOGINS - OF_AN_AGENT
+_OF_ONE_RUN = ("image", "tag", "accept_volume", "restart_id")
 #: What a person is asked for when a run begins, or has copied from what a run printed: an empty answer is none.
-_MAY_BE_EMPTY = {*argspec.HOLDER, *_OF_A_ROTATION, "cluster_uid", "image", "tag", "restart_id", "secrets"}
+_MAY_BE_EMPTY = {*argspec.HOLDER, *_OF_A_ROTATION, *_OF_ONE_RUN, "cluster_uid", "secrets"}
 #: What one task hands to the next: no option of any module.
 _HANDED_ON = {"agent_run"}
 

@@ -12,9 +12,9 @@ from functools import partial
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
 from tests.integration.fleet import NAMESPACE, QUICK, TESTGATEWAY, Object, apply, get, kubectl, until
-from tests.unit.builders import agent
+from tests.unit.builders import agent, deployment
 
 BY_NETWORK, FROM_INSIDE, NO_ROUTE = PODS = "sonda-rede", "sonda-dentro", "sonda-sem-rota"
 IMPATIENT = {"periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 2}

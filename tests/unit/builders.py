@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import manifests
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import Facts, Record, of_deployment, of_new
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
     Stamps,
-    deployment,
     rendered,
     sealed,
 )
@@ -20,7 +22,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import new as new_release
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, from_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import AGENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import (
@@ -51,6 +52,16 @@ def params(**options: Any) -> dict[str, Any]:
 
 def agent(**options: Any) -> Agent:
     return from_params(params(**options))
+
+
+def deployment(of: Agent, stamps: Stamps, facts: Facts | None = None) -> Object:
+    """facts: None for those of a new agent."""
+    return manifests.deployment(of, stamps, facts or of_new(of.name))
+
+
+def record(deployment: Object, **known: str) -> Record:
+    """known: claim_uid, volume_name, identity."""
+    return Record(of_deployment(deployment), **known)
 
 
 def served(manifest: Object, **metadata: Any) -> Object:
@@ -103,7 +114,9 @@ def live_of(of: Agent, stamps: Stamps, *, recorded: bool = True) -> Live:
     objects = {manifest["kind"]: served(manifest) for manifest in rendered(of, stamps)}
     if recorded:
         wanted = sealed(deployment(of, stamps))
-        objects["ConfigMap"] = served(record_of(of, [new_release([], wanted, stamps.secret_version, "alice")]))
+        objects["ConfigMap"] = served(
+            record_of(of, [new_release([], wanted, stamps.secret_version, "alice")], record(wanted))
+        )
     return Live(of.name, objects)
 
 

@@ -14,14 +14,26 @@ import json
 import shlex
 from dataclasses import dataclass
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import (
+    FOUND,
+    STATE,
+    STATE_FOLDER,
+    Facts,
+    of_new,
+    put_into,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import GATEWAY_PORT, PORT_NAME, probes
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import PROGRESS_DEADLINE
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import SEED
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import WRONG_VOLUME
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent
 
-STATE_FOLDER = "/root/.openclaw"
+#: The file by which a volume tells itself from every other one. Not hidden: whoever empties a folder leaves those.
+_IDENTITY = "volume.id"
+#: Of the pod alone: people tell it by this from the pods of other operations.
+_COMPONENT = {"app.kubernetes.io/component": "gateway"}
 _PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"]
 
 
@@ -48,11 +60,11 @@ def service_account(agent: Agent) -> Object:
     }
 
 
-def claim(agent: Agent) -> Object:
+def claim(agent: Agent, name: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": _meta(agent, names.claim(agent.name)),
+        "metadata": _meta(agent, name),
         "spec": {
             "accessModes": ["ReadWriteOnce"],
             "storageClassName": agent.volume_class,
@@ -131,23 +143,53 @@ def seed_text(agent: Agent) -> str:
     return json.dumps(agent.config_seed, sort_keys=True, separators=(",", ":")).replace("$", "$$")
 
 
-def seed_script(agent: Agent) -> str:
-    """Writes the first configuration where none is, and installs plugins that are missing. The file is the agent's
-    after that. Written beside and renamed: a kill in the middle leaves no half file."""
+def init_script(agent: Agent) -> str:
+    """Runs in the folder of the state, before every start of the gateway. Looks whether the volume is the agent's, and
+    tells its identity; writes the first configuration where none is; installs plugins that are missing."""
+    return "\n".join([*_identity(), *_seed(), *_plugins(agent)])
+
+
+def _identity() -> list[str]:
+    """An emptied, exchanged or new volume looks like that of a new agent. So each has an identity, and where one is
+    expected no other volume gets a gateway, whoever starts it. A volume of 0.1.0 has none: with a configuration on it,
+    it is the right one. The last words are what the pod's status keeps."""
+    last_words = "/dev/termination-log"
+    refuse = f'printf \'expected %s, found %s\' "${{{names.VOLUME}}}" "${{has:-none}}" > {last_words}'
+    return [
+        "set -eu",
+        f'has="$(cat {_IDENTITY} 2>/dev/null || true)"',
+        f'fits=no; case "${{{names.VOLUME}:-}}" in',
+        '  ""|"$has") fits=yes ;;',
+        f"  {FOUND}) if [ -e openclaw.json ]; then fits=yes; fi ;;",
+        "esac",
+        f'if [ "$fits" = no ]; then {refuse}; exit {WRONG_VOLUME}; fi',
+        'if [ -z "$has" ]; then',
+        f"  cat /proc/sys/kernel/random/uuid > {_IDENTITY}.new; mv {_IDENTITY}.new {_IDENTITY}",
+        f'  has="$(cat {_IDENTITY})"',
+        "fi",
+        f'printf %s "$has" > {last_words}',
+    ]
+
+
+def _seed() -> list[str]:
+    """The file is the agent's after that. Written beside and renamed: a kill in the middle leaves no half file."""
     write = f"printf '%s\\n' \"${SEED}\" > .openclaw.json.new; mv .openclaw.json.new openclaw.json"
-    lines = ["set -eu", f"cd {STATE_FOLDER}", f"if [ ! -e openclaw.json ]; then {write}; fi"]
-    if agent.plugins:
-        # Plugins are of the same version as openclaw, so a new image wants them anew. Without egress the gateway
-        # tries by itself: an agent that was up must not stay down for that.
-        packages = " ".join(shlex.quote(plugin) for plugin in agent.plugins)
-        lines += [
-            f'wanted="$(openclaw --version) {packages}"',
-            'if [ "$(cat .plugins-installed 2>/dev/null)" != "$wanted" ]; then',
-            f'  installed=yes; for plugin in {packages}; do openclaw plugins install "$plugin" || installed=no; done',
-            '  if [ "$installed" = yes ]; then printf "%s" "$wanted" > .plugins-installed; fi',
-            "fi",
-        ]
-    return "\n".join(lines)
+    return [f"if [ ! -e openclaw.json ]; then {write}; fi"]
+
+
+def _plugins(agent: Agent) -> list[str]:
+    """Plugins are of the same version as openclaw, so a new image wants them anew. Without egress the gateway tries by
+    itself: an agent that was up must not stay down for that."""
+    if not agent.plugins:
+        return []
+    packages = " ".join(shlex.quote(plugin) for plugin in agent.plugins)
+    return [
+        f'wanted="$(openclaw --version) {packages}"',
+        'if [ "$(cat .plugins-installed 2>/dev/null)" != "$wanted" ]; then',
+        f'  installed=yes; for plugin in {packages}; do openclaw plugins install "$plugin" || installed=no; done',
+        '  if [ "$installed" = yes ]; then printf "%s" "$wanted" > .plugins-installed; fi',
+        "fi",
+    ]
 
 
 def _security(agent: Agent) -> Object:
@@ -166,7 +208,7 @@ def _container(agent: Agent, image: str) -> Object:
         "args": agent.args,
         "envFrom": [{"secretRef": {"name": names.env_secret(agent.name)}}],
         "ports": [{"name": PORT_NAME, "containerPort": GATEWAY_PORT, "protocol": "TCP"}],
-        "volumeMounts": [{"name": "state", "mountPath": STATE_FOLDER}],
+        "volumeMounts": [{"name": STATE, "mountPath": STATE_FOLDER}],
         "securityContext": _security(agent),
         **probes(agent),
     }
@@ -192,20 +234,21 @@ def _pod_spec(agent: Agent, image: str, stamps: Stamps) -> Object:
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
         "initContainers": [
             {
-                "name": "seed",
+                "name": names.INIT_CONTAINER,
                 "image": image,
                 "imagePullPolicy": "IfNotPresent",
                 # The kubelet replaces $(NAME) and $$ in a command.
-                "command": ["sh", "-c", seed_script(agent).replace("$", "$$")],
-                "env": [{"name": SEED, "value": stamps.seed or seed_text(agent)}],
-                "volumeMounts": [{"name": "state", "mountPath": STATE_FOLDER}],
+                "command": ["sh", "-c", init_script(agent).replace("$", "$$")],
+                "workingDir": STATE_FOLDER,
+                "env": [{"name": SEED, "value": stamps.seed or seed_text(agent)}, _expected_volume(agent)],
+                "volumeMounts": [{"name": STATE, "mountPath": STATE_FOLDER}],
                 "securityContext": _security(agent),
                 # The gateway's, which costs nothing: they do not add up. A quota wants them named for each container.
                 **_resources(agent),
             }
         ],
         "containers": [_container(agent, image)],
-        "volumes": [{"name": "state", "persistentVolumeClaim": {"claimName": names.claim(agent.name)}}],
+        "volumes": [{"name": STATE, "persistentVolumeClaim": {"claimName": names.claim(agent.name)}}],
         "nodeSelector": agent.node_selector,
         "tolerations": agent.tolerations,
         "imagePullSecrets": [{"name": name} for name in agent.image_pull_secrets],
@@ -213,20 +256,25 @@ def _pod_spec(agent: Agent, image: str, stamps: Stamps) -> Object:
     return {field: value for field, value in spec.items() if value not in ({}, [])}
 
 
-def deployment(agent: Agent, stamps: Stamps) -> Object:
+def _expected_volume(agent: Agent) -> Object:
+    """By reference: what is expected changes with the first good release, and that restarts nobody."""
+    key = {"name": names.releases(agent.name), "key": names.VOLUME_KEY, "optional": True}
+    return {"name": names.VOLUME, "valueFrom": {"configMapKeyRef": key}}
+
+
+def deployment(agent: Agent, stamps: Stamps, facts: Facts) -> Object:
     """agent.image must carry a digest."""
     annotations = {names.SECRET_VERSION: stamps.secret_version, names.RESTART_ID: stamps.restart_id}
-    selector = {"app.kubernetes.io/name": "openclaw", "app.kubernetes.io/instance": agent.name}
     template = {
         "metadata": {
-            "labels": names.labels(agent.name),
+            "labels": {**names.labels(agent.name), **_COMPONENT},
             "annotations": {key: value for key, value in annotations.items() if value},
         },
         "spec": _pod_spec(agent, agent.image.pinned, stamps),
     }
     if not template["metadata"]["annotations"]:
         del template["metadata"]["annotations"]
-    return {
+    made = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         # The tag stands here for people; in the template a new name for the same digest would mean a new pod.
@@ -235,17 +283,16 @@ def deployment(agent: Agent, stamps: Stamps) -> Object:
             **({"annotations": {names.IMAGE_TAG: agent.image.tag}} if agent.image.tag else {}),
         },
         "spec": {
-            "replicas": 1,
             # One volume, one writer, one Discord token: never two pods at a time.
             "strategy": {"type": "Recreate"},
             # Available means: ready that long without a restart. So the controller keeps the stability window.
             "minReadySeconds": agent.stability_seconds,
             "progressDeadlineSeconds": PROGRESS_DEADLINE,
             "revisionHistoryLimit": 10,
-            "selector": {"matchLabels": selector},
             "template": template,
         },
     }
+    return put_into(made, facts)
 
 
 def sealed(manifest: Object) -> Object:
@@ -267,11 +314,19 @@ def unsealed(manifest: Object) -> Object:
     return {**manifest, "metadata": {**meta, "annotations": told} if told else meta}
 
 
-def supporting(agent: Agent) -> list[Object]:
+def supporting(agent: Agent, facts: Facts) -> list[Object]:
     """All but the Deployment, in the order in which they are applied."""
-    found = (service_account(agent), claim(agent), network_policy(agent), secret_store(agent), external_secret(agent))
+    found = (
+        service_account(agent),
+        claim(agent, facts.mount.claim),
+        network_policy(agent),
+        secret_store(agent),
+        external_secret(agent),
+    )
     return [sealed(manifest) for manifest in found if manifest]
 
 
-def rendered(agent: Agent, stamps: Stamps) -> list[Object]:
-    return [*supporting(agent), sealed(deployment(agent, stamps))]
+def rendered(agent: Agent, stamps: Stamps, facts: Facts | None = None) -> list[Object]:
+    """facts: None for an agent that is new."""
+    facts = facts or of_new(agent.name)
+    return [*supporting(agent, facts), sealed(deployment(agent, stamps, facts))]

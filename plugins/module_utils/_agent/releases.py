@@ -1,20 +1,29 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Releases: what was applied and proved. The last ten stand in ConfigMap <agent>-releases, newest last."""
+"""Releases: what was applied and proved. The last ten stand in ConfigMap <agent>-releases, newest last; beside them the
+facts of the cluster, and under a key of its own the identity of the volume, which the init container reads."""
 
 from __future__ import annotations
 
-import copy
 import datetime
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import (
+    Facts,
+    Record,
+    as_data,
+    of_data,
+    of_deployment,
+    put_into,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import sealed, unsealed
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 
 if TYPE_CHECKING:  # a plan reads releases and writes none: it has no use for what writes
@@ -22,6 +31,7 @@ if TYPE_CHECKING:  # a plan reads releases and writes none: it has no use for wh
 
 KEPT = 10
 _KEY = "releases.json"
+_FACTS = "facts.json"
 
 
 @dataclass(frozen=True)
@@ -45,14 +55,34 @@ def read(config_map: Object | None) -> list[Release]:
     if not text:
         return []
     try:
-        return [Release(**entry) for entry in json.loads(text)]
-    except (ValueError, TypeError) as error:
-        raise AgentError(
-            ErrorKind.INVALID,
-            f"ConfigMap {(config_map or {})['metadata']['name']} was edited by hand and cannot be read "
-            f"({type(error).__name__})",
-            "Mend or delete it; without it there is no release to go back to.",
-        ) from None
+        kept = [Release(**entry) for entry in json.loads(text)]
+        for release in kept:
+            of_deployment(release.deployment)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _unreadable(config_map, error) from None
+    return kept
+
+
+def recorded(config_map: Object | None) -> Record | None:
+    """What is known of the agent's volume and its other facts: None of a new one. 0.1.0 kept its releases alone."""
+    data = (config_map or {}).get("data") or {}
+    identity = str(data.get(names.VOLUME_KEY) or "")
+    newest = last_good(config_map)
+    if _FACTS not in data:
+        return Record(of_deployment(newest.deployment), identity=identity) if newest else None
+    try:
+        return of_data(json.loads(data[_FACTS]), identity)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _unreadable(config_map, error) from None
+
+
+def _unreadable(config_map: Object | None, error: Exception) -> AgentError:
+    return AgentError(
+        ErrorKind.INVALID,
+        f"ConfigMap {(config_map or {})['metadata']['name']} was edited by hand and cannot be read "
+        f"({type(error).__name__})",
+        "Mend or delete it; without it there is no release to go back to.",
+    )
 
 
 def last_good(config_map: Object | None) -> Release | None:
@@ -75,9 +105,10 @@ def is_recorded(config_map: Object | None, deployment: Object) -> bool:
     return newest is not None and newest.deployment == deployment
 
 
-def revived(release: Release, secret_version: str) -> Object:
-    """The recorded Deployment, stamped with the secret version that its new pod will really have."""
-    wanted = unsealed(copy.deepcopy(release.deployment))
+def revived(release: Release, secret_version: str, facts: Facts) -> Object:
+    """The recorded Deployment, stamped with the secret version that its new pod will really have, and with what is a
+    fact of the cluster today."""
+    wanted = put_into(unsealed(release.deployment), facts)
     wanted["spec"]["template"]["metadata"].setdefault("annotations", {})[names.SECRET_VERSION] = secret_version
     return sealed(wanted)
 
@@ -86,15 +117,19 @@ def new(kept: list[Release], deployment: Object, secret_version: str, by: str) -
     """The next release, numbered on: r1, r2, …"""
     number = max((int(one.id[1:]) for one in kept if one.id[1:].isdigit()), default=0) + 1
     annotations = deployment["metadata"].get("annotations") or {}
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    container = gateway_of(deployment["spec"]["template"]["spec"])
     at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Release(
         f"r{number}", deployment, container["image"], annotations.get(names.IMAGE_TAG, ""), secret_version, at, by
     )
 
 
-def manifest(agent: Home, kept: list[Release]) -> Object:
-    text = json.dumps([vars(release) for release in kept[-KEPT:]], sort_keys=True, separators=(",", ":"))
+def manifest(agent: Home, kept: list[Release], record: Record | None) -> Object:
+    data = {_KEY: json.dumps([vars(release) for release in kept[-KEPT:]], sort_keys=True, separators=(",", ":"))}
+    if record:
+        data[_FACTS] = json.dumps(as_data(record), sort_keys=True, separators=(",", ":"))
+    if record and record.identity:
+        data[names.VOLUME_KEY] = record.identity
     return sealed(
         {
             "apiVersion": "v1",
@@ -104,18 +139,18 @@ def manifest(agent: Home, kept: list[Release]) -> Object:
                 "namespace": agent.namespace,
                 "labels": names.labels(agent.name),
             },
-            "data": {_KEY: text},
+            "data": data,
         }
     )
 
 
 def record(
-    agent: Home, writer: Writer, live: Object | None, deployment: Object, secret_version: str, by: str
+    agent: Home, writer: Writer, live: Object | None, deployment: Object, secret_version: str, by: str, what: Record
 ) -> Release:
-    """Recording what is the newest release already is no change."""
+    """Recording what is the newest release already is no change. what: the facts of the agent that was proved."""
     kept = read(live)
-    if kept and kept[-1].deployment == deployment:
-        return kept[-1]
-    release = new(kept, deployment, secret_version, by)
-    writer.apply(manifest(agent, [*kept, release]), live)
+    is_new = not kept or kept[-1].deployment != deployment
+    release = new(kept, deployment, secret_version, by) if is_new else kept[-1]
+    if is_new or recorded(live) != what:
+        writer.apply(manifest(agent, [*kept, release] if is_new else kept, what), live)
     return release

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET_STORE
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 
 
 def require_cluster(kube: Kube, wanted_uid: str | None) -> str:

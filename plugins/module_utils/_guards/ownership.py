@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live, stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live, stranger
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM
 
 
 def require_ours(live: Live) -> None:
-    """Meeting an object that is not ours is a clear stop, never a take-over."""
+    """Meeting an object that is not ours is a clear stop, never a take-over; but for the one claim that a person has
+    named as the agent's (accept_volume)."""
     for kind_name, found in live.objects.items():
-        if not names.is_ours(found):
+        is_accepted = kind_name == CLAIM.name and live.accepted is not None
+        if not names.is_ours(found) and not is_accepted:
             raise stranger(kind_name, found["metadata"]["name"])

@@ -1,19 +1,43 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A volume that is being deleted: the running pod is all that keeps it."""
+"""The volume with the agent's memory, before anything that stops or starts a pod: it lasts, and it is the same one.
+
+A green agent without its memory is the worst of all ends, and neither a pod nor a claim's name tells one volume from
+another. What a person may say about it, and nobody else: -e accept_volume=CLAIM.
+"""
 
 from __future__ import annotations
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import Mount, Record, of_deployment
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 
 
-def require_lasting_volume(live: Live, agent: Home) -> None:
-    require_lasting_claim(live.objects.get(CLAIM.name), agent)
+def accepts(live: Live) -> bool:
+    """Whether what a person says of the volume (accept_volume) changes anything: another one is recorded or mounted, or
+    no gateway runs, as where its volume was refused."""
+    if live.accepted is None or live.record is None:
+        return False
+    mounts = {live.facts.mount, live.record.facts.mount}
+    if live.deployment:
+        mounts.add(of_deployment(live.deployment).mount)
+    runs = live.deployment is not None and is_available(live.deployment)
+    return len(mounts) > 1 or not runs or not is_same_claim(live.claim, live.record)
+
+
+def require_volume(live: Live, agent: Home) -> None:
+    """Of a look with Deployment, record and claim."""
+    require_lasting_claim(live.claim, agent)
+    if live.accepted is None:
+        _require_recorded_mount(live, agent)
+        require_same_claim(live.claim, live.record, agent)
+    else:
+        _require_one_meaning(live, live.accepted, agent)
 
 
 def require_lasting_claim(claim: Object | None, agent: Home) -> None:
@@ -28,3 +52,81 @@ def require_lasting_claim(claim: Object | None, agent: Home) -> None:
             f"Copy the memory first: kubectl cp -n {agent.namespace} -c openclaw <pod>:/root/.openclaw ./{agent.name}. "
             "A claim cannot be undeleted. The pod was not stopped.",
         )
+
+
+def require_same_claim(claim: Object | None, record: Record | None, agent: Home) -> None:
+    """The claim is the one, and bound to the volume, that the last proved pod had."""
+    if record is None or is_same_claim(claim, record):
+        return
+    name = record.facts.mount.claim
+    if claim is None:
+        raise _other(
+            agent, name, f"claim {name} (uid {record.claim_uid}), which holds its memory, is not there any more"
+        )
+    uid = claim["metadata"]["uid"]
+    if uid != record.claim_uid:
+        since = claim["metadata"].get("creationTimestamp")
+        words = f"claim {name} was made anew at {since}: its uid was {record.claim_uid}, and is {uid}"
+        raise _other(agent, name, f"{words}. It does not hold the agent's memory")
+    volume = claim["spec"].get("volumeName") or "none"
+    raise _other(
+        agent, name, f"claim {name} is bound to volume {volume}, and the agent's memory is on {record.volume_name}"
+    )
+
+
+def is_same_claim(claim: Object | None, record: Record) -> bool:
+    if not record.claim_uid:
+        return True
+    if claim is None or claim["metadata"]["uid"] != record.claim_uid:
+        return False
+    return not record.volume_name or claim["spec"].get("volumeName") == record.volume_name
+
+
+def _require_recorded_mount(live: Live, agent: Home) -> None:
+    """Where the Deployment mounts another volume than the proved one, or mounts it elsewhere, a person has to say which
+    of the two holds the memory."""
+    if live.record is None or live.deployment is None:
+        return
+    recorded = live.record.facts.mount
+    standing = of_deployment(live.deployment).mount
+    if standing != recorded:
+        raise AgentError(
+            ErrorKind.CONFLICT,
+            f"{agent.name}: the Deployment mounts {standing.shown()}, and the agent was proved with "
+            f"{recorded.shown()}. Which of the two holds its memory is yours to say",
+            f"With {recorded.shown()}: {_accept(agent, recorded)}"
+            + (f"\nWith {standing.shown()}: {_accept(agent, standing)}" if standing.claim else "")
+            + "\nNothing was written.",
+        )
+
+
+def _require_one_meaning(live: Live, accepted: Mount, agent: Home) -> None:
+    """The one named claim, mounted in two ways: which one is meant?"""
+    if accepted.path or live.record is None or live.deployment is None:
+        return
+    standing = of_deployment(live.deployment).mount
+    recorded = live.record.facts.mount
+    if standing.claim == recorded.claim == accepted.claim and standing != recorded:
+        raise AgentError(
+            ErrorKind.INVALID,
+            f"{agent.name}: accept_volume={accepted.claim} can mean two: it was proved at {recorded.path}, and the "
+            f"Deployment mounts it at {standing.path}",
+            f"{_accept(agent, recorded)}, or {_accept(agent, standing)}",
+        )
+
+
+def _other(agent: Home, claim: str, words: str) -> AgentError:
+    hint = f"{other_volume(agent, claim)}\nNo pod was started or stopped."
+    return AgentError(ErrorKind.CONFLICT, f"{agent.name}: {words}", hint)
+
+
+def other_volume(agent: Home, claim: str) -> str:
+    """What a person can do whose agent's volume is not the recorded one."""
+    return (
+        f"Bring the memory back onto claim {claim}, then run the same command again. To start the agent without it, "
+        f"with what the claim holds now: {_accept(agent, Mount(claim, ''))}"
+    )
+
+
+def _accept(agent: Home, mount: Mount) -> str:
+    return f"ansible-playbook rollout.yml -e agent={agent.name} -e accept_volume={mount.word()}"

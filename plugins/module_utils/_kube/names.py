@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 FIELD_MANAGER = "digitalsys.agents"
@@ -21,6 +22,8 @@ IMAGE_TAG = _OWN + "image-tag"
 RESTART_ID = _OWN + "restart-id"
 RENDERED = _OWN + "rendered"
 FENCE = _OWN + "fence"
+#: On the Deployment of an agent that was stopped on purpose.
+SUSPENDED = _OWN + "suspended"
 #: Of the SecretID that stands in the Secret. While a renewal is open, its id and the accessor from before it; then the
 #: id alone, under another name: so that the last write tells itself from the one before.
 ACCESSOR = _OWN + "secret-id-accessor"
@@ -29,11 +32,16 @@ RENEWAL = _OWN + "secret-id-renewal"
 RENEWED = _OWN + "secret-id-renewed"
 
 CONTAINER = "openclaw"
+#: The init container that looks at the volume before the gateway may start.
+INIT_CONTAINER = "seed"
 #: The key of the secret that the gateway itself asks for.
 GATEWAY_TOKEN = "OPENCLAW_GATEWAY_TOKEN"
 FREEZE = "fleet-freeze"
 #: The init container's variable with the first configuration.
 SEED = "OPENCLAW_SEED"
+#: Its variable with the identity that its volume must have, and the key of the releases' ConfigMap that feeds it.
+VOLUME = "OPENCLAW_VOLUME"
+VOLUME_KEY = "volume"
 #: The stamp of a pod whose secret nobody compared.
 UNPROVED = "unproved"
 
@@ -43,8 +51,9 @@ def pod_labels(agent: str) -> dict[str, str]:
     return {"app.kubernetes.io/name": "openclaw", "app.kubernetes.io/instance": agent}
 
 
-def pod_selector(agent: str) -> str:
-    return ",".join(f"{label}={value}" for label, value in pod_labels(agent).items())
+def selector(labels: Mapping[str, str]) -> str:
+    """As the API server takes it in a query."""
+    return ",".join(f"{label}={value}" for label, value in labels.items())
 
 
 def labels(agent: str) -> dict[str, str]:

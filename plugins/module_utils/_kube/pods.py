@@ -5,9 +5,20 @@
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER, FIELD_MANAGER
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import (
+    CONTAINER,
+    FIELD_MANAGER,
+    INIT_CONTAINER,
+)
+
+#: Exit code of the init container where the volume is not the one that holds the agent's memory.
+WRONG_VOLUME = 66
+#: As the kernel makes them.
+_IDENTITY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def template_of(replica_set: Object) -> Object:
@@ -63,8 +74,30 @@ def container_statuses(pod: Object, *, init: bool = False) -> list[Object]:
     return (pod.get("status") or {}).get("initContainerStatuses" if init else "containerStatuses") or []
 
 
+def gateway_of(spec: Object) -> Object:
+    """The gateway's container in a pod's spec: the one called so, else the first. {} where there is none."""
+    containers: list[Object] = spec.get("containers") or []
+    return next((one for one in containers if one.get("name") == CONTAINER), containers[0] if containers else {})
+
+
 def gateway_status(pod: Object) -> Object:
-    return next((one for one in container_statuses(pod) if one["name"] == CONTAINER), {})
+    name = gateway_of(pod["spec"]).get("name")
+    return next((one for one in container_statuses(pod) if one["name"] == name), {})
+
+
+def identity_of(pod: Object) -> str:
+    """What its init container said that the volume is; '' where it said nothing."""
+    status = next((one for one in container_statuses(pod, init=True) if one["name"] == INIT_CONTAINER), {})
+    end = (status.get("state") or {}).get("terminated") or {}
+    told = str(end.get("message") or "")
+    return told if not end.get("exitCode") and _IDENTITY.fullmatch(told) else ""
+
+
+def refused_volume(pod: Object) -> str | None:
+    """Why its init container lets no gateway start on the volume; None where it does, or has not looked yet."""
+    status = next((one for one in container_statuses(pod, init=True) if one["name"] == INIT_CONTAINER), {})
+    end = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
+    return str(end.get("message") or "it says nothing of itself") if end.get("exitCode") == WRONG_VOLUME else None
 
 
 def ended(status: Object) -> int:

@@ -115,6 +115,7 @@ ROLLOUT_MODULE: Spec = {
     **AGENT,
     "restart_id": {"type": "str"},
     "to_release": {"type": "str"},
+    "accept_volume": {"type": "str"},
 }
 #: Of an agent whose content does not change.
 HOME: Spec = {name: AGENT[name] for name in ("name", "namespace", "required_keys", "vault_mount", "vault_path")}
@@ -140,6 +141,7 @@ PLAN_MODULE: Spec = {
     "operation": {"type": "str", "choices": ["rollout", "restart", "provision", "rotation"], "default": "rollout"},
     "image": {"type": "str"},
     "tag": {"type": "str"},
+    "accept_volume": {"type": "str"},
     "restart_id": {"type": "str"},
     "override_freeze": {"type": "bool", "default": False},
 }

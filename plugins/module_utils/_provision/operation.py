@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
@@ -28,7 +29,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube import nam
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import fence_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import NAMESPACE, SECRET
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import (
     Home,
     check_mount,

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import GATEWAY_LEAST, GATEWAY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis, diagnose
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import readiness_warnings, token_probe
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import DONE
@@ -30,9 +31,10 @@ class Failed(Exception):
         self.diagnosis = diagnosis
 
 
-def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> None:
-    """Failed when the release does not run; AgentError when we cannot know.
+def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Object | None:
+    """The pod that was proved, None where the agent is suspended and has none.
 
+    Failed when the release does not run; AgentError when we cannot know.
     The option timeout bounds it, counted from when the former pod is gone; that has a bound of its own.
     """
     before = len(run.writer.changes)
@@ -40,11 +42,13 @@ def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Non
 
     def settle(standing: Object | None) -> Object | None:
         nonlocal seen
-        seen = free(run, wanted, standing)
+        seen = free(run, wanted, standing, live.record if live.accepted is None else None)
         return seen.deployment
 
     written = run.writer.apply(wanted, live.deployment, settle)
-    image = wanted["spec"]["template"]["spec"]["containers"][0]["image"]
+    gateway = gateway_of(wanted["spec"]["template"]["spec"])
+    image = gateway["image"]
+    run.container = gateway["name"]
     if len(run.writer.changes) > before:
         run.step("R5", f"Deployment applied, image {image.partition('@sha256:')[2][:12]}")
         if run.params["verify"] != "ready":
@@ -54,8 +58,11 @@ def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Non
         raise Failed(diagnose(run.agent, run.kube, waited, run.context))
     run.pod = waited.verdict.pod
     run.step("R6", waited.verdict.words)
+    if not run.pod:
+        return None
     if run.params["verify"] != "ready":
         _ask_the_gateway(run, waited, proof)
+    return next(pod for pod in waited.observed.pods if pod["metadata"]["name"] == run.pod)
 
 
 def _ask_the_gateway(run: Session[Any], waited: Waited, proof: Proof) -> None:

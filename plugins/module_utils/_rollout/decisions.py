@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes, releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
     Stamps,
     deployment,
@@ -17,12 +18,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     supporting,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_lasting_volume
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences, drift
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available, is_going
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, DEPLOYMENT, NETWORK_POLICY
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, NETWORK_POLICY
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity
@@ -47,8 +47,8 @@ class AgentPlan:
 
 def refuse_what_cannot_be(agent: Agent, live: Live) -> None:
     """What needs a look to be refused, before the first write."""
-    require_lasting_volume(live, agent)
-    claim = live.objects.get(CLAIM.name)
+    require_volume(live, agent)
+    claim = live.claim
     if claim:
         have = claim["spec"]["resources"]["requests"]["storage"]
         want = agent.volume_size
@@ -124,13 +124,16 @@ def stamps_for(agent: Agent, live: Live, vault_version: int | None, restart_id: 
 def _template_differences(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
     if not live.deployment or is_going(live.deployment):
         return ["new"]
-    return differences(deployment(agent, stamps)["spec"]["template"], live.deployment["spec"]["template"])
+    wanted = deployment(agent, stamps, live.facts)
+    return differences(wanted["spec"]["template"], live.deployment["spec"]["template"])
 
 
 def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
     """agent.image carries its digest. Compares what is rendered with what is live; reads nothing."""
     reasons: list[str] = []
-    for wanted in supporting(agent):
+    if accepts(live):
+        reasons.append(f"{live.facts.mount.shown()} is accepted as the agent's volume")
+    for wanted in supporting(agent, live.facts):
         found = live.objects.get(wanted["kind"])
         if found is None:
             reasons.append(f"{wanted['kind']} is to be made")
@@ -142,8 +145,10 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
         reasons.append("NetworkPolicy is to be removed (agent_network: open)")
     reasons += _deployment_reasons(agent, live, stamps)
     if not reasons and live.deployment:
-        wanted = sealed(deployment(agent, stamps))
-        if not is_available(live.deployment):
+        wanted = sealed(deployment(agent, stamps, live.facts))
+        if not live.facts.replicas:
+            pass  # suspended: none runs, and nothing is recorded
+        elif not is_available(live.deployment):
             reasons.append("no pod is available")
         elif not releases.is_recorded(live.releases, wanted):
             reasons.append("the running release was not recorded yet")
@@ -154,7 +159,7 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
 
 def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
     found = live.deployment
-    wanted = sealed(deployment(agent, stamps))
+    wanted = sealed(deployment(agent, stamps, live.facts))
     if found is None:
         return [f"{DEPLOYMENT.name} is to be made"]
     if is_going(found):

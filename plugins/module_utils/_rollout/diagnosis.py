@@ -9,15 +9,21 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import of_deployment
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.scrub import Scrubber
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, EVENT
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import container_statuses
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
+    container_statuses,
+    controller_of,
+    gateway_of,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.log import excerpt, last_words
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import Observed
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited
 
 _EVENTS = 12
@@ -99,9 +105,8 @@ def _trouble(events: list[str]) -> str:
     return wrong[-1].partition(": ")[2] if wrong else ""
 
 
-def _claim_words(agent: Home, claim: Object | None, events: list[str]) -> str:
+def _claim_words(name: str, claim: Object | None, events: list[str]) -> str:
     """Why the claim has no volume, in the provisioner's words: the scheduler only says that it is unbound."""
-    name = names.claim(agent.name)
     if claim is None:
         return f"the claim {name} is not there"
     phase = (claim.get("status") or {}).get("phase")
@@ -114,7 +119,7 @@ def _startup_seconds(agent: Home, pod: Object) -> int:
     """As the inventory says it; a rotation knows only where its agent lives, so there it is what the pod was given."""
     if isinstance(agent, Agent):
         return agent.startup_seconds
-    probe = pod["spec"]["containers"][0].get("startupProbe") or {}
+    probe = gateway_of(pod["spec"]).get("startupProbe") or {}
     return int(probe.get("periodSeconds") or 10) * int(probe.get("failureThreshold") or 3)
 
 
@@ -129,20 +134,28 @@ def _probe_words(agent: Home, pod: Object, events: list[str]) -> str:
     return ""
 
 
+def _may_tell(pod: Object, observed: Observed) -> bool:
+    """By its owner: a pod of somebody else may carry the agent's labels."""
+    sets = {one["metadata"]["uid"] for one in observed.replica_sets}
+    return controller_of(pod).get("uid") in sets and not pod["metadata"].get("deletionTimestamp")
+
+
 def diagnose(agent: Home, kube: Kube, waited: Waited, context: Context) -> Diagnosis:
     """Never raises: a diagnosis that fails must not hide the failure it was to explain."""
     verdict = waited.verdict
     observed = waited.observed
     try:
         pod = next((one for one in observed.pods if one["metadata"]["name"] == verdict.pod), None)
-        pod = pod or next((one for one in observed.pods if not one["metadata"].get("deletionTimestamp")), None)
+        pod = pod or next((one for one in observed.pods if _may_tell(one, observed)), None)
+        mounted = of_deployment(observed.deployment).mount.claim if observed.deployment else ""
+        claim_name = mounted or names.claim(agent.name)
         involved = {
             agent.name,
-            names.claim(agent.name),
+            claim_name,
             *(one["metadata"]["name"] for one in observed.replica_sets + observed.pods),
         }
         events = _events(kube, agent, involved)
-        claim = kube.get(CLAIM, agent.namespace, names.claim(agent.name))
+        claim = kube.get(CLAIM, agent.namespace, claim_name)
         log = (
             last_words(kube, agent, pod, observed.exits)
             if pod and verdict.cause in ("configuration", "crash", "timeout", "probe", "image")
@@ -156,7 +169,7 @@ def diagnose(agent: Home, kube: Kube, waited: Waited, context: Context) -> Diagn
             words = f"{words}: {_volume_words(events)}"
             cause = "volume"
         if cause == "schedule" and "persistentvolumeclaim" in words.lower():
-            words = f"no volume for the pod: {_claim_words(agent, claim, events)}"
+            words = f"no volume for the pod: {_claim_words(claim_name, claim, events)}"
             cause = "volume"
         in_memory = all(one.reason != "OOMKilled" for one in observed.exits)
         of_pod = [line for line in events if pod and line.startswith(f"Pod {pod['metadata']['name']}: ")]

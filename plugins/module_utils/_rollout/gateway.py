@@ -19,7 +19,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import refused_handshake
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.library import NoStream
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER
 
 _QUESTION = json.dumps({"tool": "sessions_list", "args": {}})
 
@@ -118,13 +117,13 @@ _HMAC = (
 )
 
 
-def keys_not_proved(kube: Kube, namespace: str, pod: str, values: Mapping[str, str]) -> list[str]:
+def keys_not_proved(kube: Kube, namespace: str, pod: str, container: str, values: Mapping[str, str]) -> list[str]:
     """Names of the keys whose value in the pod's environment is another one. AgentError 'verify' where the pod cannot
     tell, 'unavailable' where it could not be asked."""
     nonce = secrets.token_hex(16)
     said = None
     for _attempt in backoff(Budget(GATEWAY_RETRIES)):
-        said = kube.exec(namespace, pod, CONTAINER, ["node", "-e", _HMAC, nonce, *values])
+        said = kube.exec(namespace, pod, container, ["node", "-e", _HMAC, nonce, *values])
         told = _told(said)
         if told is not None:
             wanted = {key: hmac.new(value.encode(), nonce.encode(), "sha256") for key, value in values.items()}

@@ -9,8 +9,11 @@ from collections.abc import Iterable
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import container_statuses, gateway_status
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
+    container_statuses,
+    gateway_of,
+    gateway_status,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import Exit
 
@@ -40,16 +43,18 @@ class Exits:
                 number = number - (0 if "waiting" in state else 1)
             name = pod["metadata"]["name"]
             if end and (name, number) not in self._seen and not pod["metadata"].get("deletionTimestamp"):
-                log = self._log(name, previous="running" in state)
+                log = self._log(pod, previous="running" in state)
                 self._seen[name, number] = Exit(
                     name, number, int(end.get("exitCode") or 0), end.get("reason") or "", log
                 )
         return tuple(self._seen.values())
 
-    def _log(self, pod: str, *, previous: bool) -> str:
+    def _log(self, pod: Object, *, previous: bool) -> str:
         """Of the container that ended: by now the kubelet may have started the next one, whose log is empty yet."""
         for which in (previous, not previous):
-            text = self._kube.log(self._namespace, pod, CONTAINER, previous=which, lines=_LINES)
+            text = self._kube.log(
+                self._namespace, pod["metadata"]["name"], gateway_of(pod["spec"])["name"], previous=which, lines=_LINES
+            )
             if text.strip():
                 return text
         return ""
@@ -61,14 +66,14 @@ def _container_of(pod: Object) -> str:
         end = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
         if end.get("exitCode"):
             return str(status["name"])
-    return CONTAINER
+    return str(gateway_of(pod["spec"])["name"])
 
 
 def last_words(kube: Kube, agent: Home, pod: Object, exits: Iterable[Exit]) -> list[str]:
     """Its last lines that are not empty, of the container whose log tells most. exits: in the order they were seen."""
     container = _container_of(pod)
     text = ""
-    if container == CONTAINER:
+    if container == gateway_of(pod["spec"])["name"]:
         text = next((one.log for one in reversed(list(exits)) if one.pod == pod["metadata"]["name"] and one.log), "")
     # A container begun anew has no words yet, and may have spoken its last when the one before it is asked for.
     for previous in (False, True, False):

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, network_policy, rendered
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_lasting_volume
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
@@ -23,7 +24,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     SERVICE_ACCOUNT,
     Kind,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import refuse_what_cannot_be
@@ -62,7 +62,7 @@ def _wanted(agent: Agent, params: Params, live: Live) -> list[Object]:
         live.template_annotation(names.RESTART_ID),
         live.seed,
     )
-    return rendered(agent, stamps)
+    return rendered(agent, stamps, live.facts)
 
 
 def _unwanted(agent: Agent, params: Params, live: Live) -> list[Object]:
@@ -90,17 +90,17 @@ def _differs(agent: Agent, params: Params, live: Live) -> bool:
 def _apply(run: Session[Agent], live: Live) -> None:
     refuse_what_cannot_be(run.agent, live)
     for wanted in _wanted(run.agent, run.params, live):
-        settle = partial(_freed, run, wanted) if wanted["kind"] == DEPLOYMENT.name else None
+        settle = partial(_freed, run, wanted, live) if wanted["kind"] == DEPLOYMENT.name else None
         run.writer.apply(wanted, live.objects.get(wanted["kind"]), settle)
     _clear(run, live)
 
 
-def _freed(run: Session[Agent], wanted: Object, found: Object | None) -> Object | None:
-    return free(run, wanted, found).deployment
+def _freed(run: Session[Agent], wanted: Object, live: Live, found: Object | None) -> Object | None:
+    return free(run, wanted, found, live.record).deployment
 
 
 def _remove(run: Session[Agent], live: Live) -> None:
-    require_lasting_volume(live, run.agent)
+    require_volume(live, run.agent)
     _clear(run, live)
 
 

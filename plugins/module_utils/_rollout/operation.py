@@ -6,9 +6,12 @@ recorded (R8). The steps of its result bear these names."""
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import of_word
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
     deployment,
     network_policy,
@@ -21,12 +24,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import (
     require_external_secrets,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import require_alone
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available, is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     APPLIED,
     CONFIG_MAP,
@@ -34,7 +39,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     EXTERNAL_SECRET,
     NETWORK_POLICY,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
@@ -48,6 +52,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisio
     refuse_what_cannot_be,
     stamps_for,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.memory import expect, remember
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.way_back import go_back
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 
@@ -58,6 +63,7 @@ _FENCED = (*APPLIED, CONFIG_MAP)
 def rollout(params: Params, context: Context) -> Result:
     """The whole operation for one agent. AgentError for every failure; its details carry the evidence."""
     agent = of_params(params)
+    of_word(params["accept_volume"] or "")
     restart_id = check_run_id(params["restart_id"], "restart_id")
     with session(agent, params, context, in_words=False) as run:
         run.require_not_frozen()
@@ -69,10 +75,11 @@ def rollout(params: Params, context: Context) -> Result:
         idle = None
         if context.check_mode or _may_be_idle(run, version, restart_id):
             live = _look(run)
-            plan = decide(run.agent, live, stamps_for(run.agent, live, version, restart_id))
+            plan = decide(run.agent, live, stamps_for(run.agent, live, version, restart_id or _restart_of(live)))
             if context.check_mode:
                 return _foretell(run, live, plan)
             if not plan.todo:
+                require_alone(run.kube, run.agent.namespace, {agent.name: run.agent}, {agent.name: live})
                 idle = _result(run, plan.stamps.secret_version, releases.last_good(live.releases))
                 if not run.is_held():
                     return _nothing_to_do(run, idle)
@@ -87,14 +94,14 @@ def rollout(params: Params, context: Context) -> Result:
 
 def _may_be_idle(run: Session[Agent], version: int | None, restart_id: str) -> bool:
     """One read tells of most runs that there is something to do: the rest is looked at under the lock."""
-    if run.params["to_release"]:
+    if run.params["to_release"] or run.params["accept_volume"]:
         return False
     live = run.look(DEPLOYMENT)
     stamps = stamps_for(run.agent, live, version, restart_id)
     standing = live.deployment
     if standing is None or is_going(standing):
         return False
-    return not differences(sealed(deployment(run.agent, stamps)), standing)
+    return not differences(sealed(deployment(run.agent, stamps, live.facts)), standing)
 
 
 def _look(run: Session[Agent]) -> Live:
@@ -107,7 +114,6 @@ def _locked(run: Session[Agent], restart_id: str) -> Result:
     # Whatever the plan saw is from before the lock: look again.
     live = _look(run)
     require_external_secrets(live)
-    releases.read(live.releases)  # what cannot be read is told before anything is written, not on the way back
     _apply_supporting(run, live)
     # What was made a moment ago is synced by itself.
     asks = EXTERNAL_SECRET.name in live.objects
@@ -119,23 +125,33 @@ def _locked(run: Session[Agent], restart_id: str) -> Result:
         if version
         else "the Secret holds every required key (not compared with Vault)",
     )
-    stamps = stamps_for(run.agent, live, version, restart_id)
+    stamps = stamps_for(run.agent, live, version, restart_id or _restart_of(live))
     if run.params["to_release"]:
-        wanted = releases.revived(releases.find(live.releases, run.params["to_release"]), stamps.secret_version)
+        release = releases.find(live.releases, run.params["to_release"])
+        wanted = releases.revived(release, stamps.secret_version, live.facts)
     else:
-        wanted = sealed(deployment(run.agent, stamps))
+        wanted = sealed(deployment(run.agent, stamps, live.facts))
+    config_map = expect(run, live)
     try:
-        bring_up(run, wanted, live, proof)
+        pod = bring_up(run, wanted, live, proof)
     except Failed as failure:
         go_back(run, failure.diagnosis, wanted, live, proof)
-    release = releases.record(run.agent, run.writer, live.releases, wanted, stamps.secret_version, run.by)
+    if pod is None:
+        return _result(run, stamps.secret_version)  # nothing was proved
+    release = remember(run, config_map, wanted, stamps.secret_version, pod)
     run.step("R8", f"release {release.id} is recorded")
     return _result(run, stamps.secret_version, release)
 
 
+def _restart_of(live: Live) -> str:
+    """Another volume was accepted, and the pod that was refused waits ever longer for its next start: a new one."""
+    waits = live.deployment is not None and not is_available(live.deployment)
+    return f"volume-{secrets.token_hex(4)}" if waits and accepts(live) else ""
+
+
 def _apply_supporting(run: Session[Agent], live: Live) -> None:
     before = len(run.changes)
-    for wanted in supporting(run.agent):
+    for wanted in supporting(run.agent, live.facts):
         run.writer.apply(wanted, live.objects.get(wanted["kind"]))
     _remove_unwanted(run, live)
     if changed := [change["kind"] for change in run.changes[before:]]:
@@ -151,7 +167,7 @@ def _remove_unwanted(run: Session[Agent], live: Live) -> None:
 
 def _foretell(run: Session[Agent], live: Live, plan: AgentPlan) -> Result:
     """Check mode: every apply as a dry run, so that the server's own admission speaks; nothing is written."""
-    wanted = [*supporting(run.agent), sealed(deployment(run.agent, plan.stamps))]
+    wanted = [*supporting(run.agent, live.facts), sealed(deployment(run.agent, plan.stamps, live.facts))]
     for manifest in wanted:
         run.writer.apply(manifest, live.objects.get(manifest["kind"]))
     if run.writer.unseen:

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import of_word
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live, look_at_fleet
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import require_alone
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live, look_at_fleet
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import lease
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, checked_params, of_params
@@ -67,6 +69,10 @@ def _checked(params: Params) -> tuple[dict[str, Agent], dict[str, dict[str, Any]
     if params["image"] and params["tag"]:
         raise AgentError(ErrorKind.INVALID, "image and tag are both given", "Give one of them.")
     check_run_id(params["restart_id"], "restart_id")
+    if of_word(params["accept_volume"] or "") and len(agents) > 1:
+        raise AgentError(
+            ErrorKind.INVALID, f"accept_volume is for one agent, and this run has {len(agents)}", "Give -e agent=NAME."
+        )
     return agents, options
 
 
@@ -99,13 +105,11 @@ def plan(params: Params, context: Context) -> Result:
     try:
         pinned = params["cluster_uid"] or _one(options, "cluster_uid")
         uid = kube.cluster_uid() if provisioning and not pinned else require_cluster(kube, pinned)
-        # Before a provision there may be no namespace, and no right to look into it: the operation itself looks then.
-        if not context.check_mode and not provisioning:
-            require_not_frozen(kube, namespace, params["override_freeze"])
         vault = Vault(params, context) if any(one["secret_proof"] == "vault" for one in options.values()) else None
         if provisioning:
+            # There may be no namespace yet, and no right to look into it: the operation itself looks then.
             return _result({}, list(agents), uid, params, context)
-        lives = look_at_fleet(kube, namespace, agents)
+        lives = look_at_fleet(kube, namespace, agents, of_word(params["accept_volume"] or ""))
         digests: dict[str, Image] = {}
         plans = {}
         held = holders(kube, namespace)
@@ -118,7 +122,12 @@ def plan(params: Params, context: Context) -> Result:
             if holder and not plans[name].todo:
                 # The last write of a killed run may be all but the release of its lock: the next run frees it.
                 plans[name] = replace(plans[name], reasons=[f"it is locked by {holder}, who is at work or was killed"])
-        return _result(plans, [name for name, one in plans.items() if one.todo], uid, params, context)
+        require_alone(kube, namespace, agents, lives)
+        todo = [name for name, one in plans.items() if one.todo]
+        # Where nothing is to be done a freeze keeps nobody from anything; a plan is wanted during one above all.
+        if todo and not context.check_mode:
+            require_not_frozen(kube, namespace, params["override_freeze"])
+        return _result(plans, todo, uid, params, context)
     finally:
         if vault:
             vault.close()

@@ -20,12 +20,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
     container_statuses,
     controller_of,
     ended,
+    gateway_of,
     gateway_status,
     grace_of,
     is_ended,
     is_owned_by,
     lacks_its_volumes,
     last_manager,
+    refused_volume,
     template_of,
     waiting_message,
     waits_for,
@@ -35,6 +37,8 @@ DONE = "done"
 FAILED = "failed"
 WAITING = "waiting"
 BAD_CONFIGURATION = 78
+#: Cause: the init container found a volume without the agent's memory.
+MEMORY = "memory"
 _CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 #: The kubelet gives a read of a Secret one second, and reads again: the API server restarted, or slows it down.
 _NOT_READ_YET = ("failed to sync secret cache", "failed to sync configmap cache")
@@ -88,7 +92,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Verdict:
-    """cause: image, configuration, schedule, volume, crash, quota, changed, paused or timeout; '' unless failed.
+    """cause: image, configuration, memory, schedule, volume, crash, quota, changed, paused, timeout; '' unless failed.
     draining: the former pod is on its way out, which has a bound of its own."""
 
     state: str
@@ -223,6 +227,8 @@ def _pod_failure(pod: Object, observed: Observed, memory: Memory, schedule_grace
         return Verdict(FAILED, f"the image cannot be pulled: {message}", "image", name)
     if reason in _CONFIG_ERRORS and not message.startswith(_NOT_READ_YET):
         return Verdict(FAILED, f"{reason}: {message}", "configuration", name)
+    if (told := refused_volume(pod)) is not None:
+        return Verdict(FAILED, f"the volume does not hold the agent's memory: {told}", MEMORY, name)
     for status in container_statuses(pod, init=True):
         end = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
         if end.get("exitCode"):
@@ -246,7 +252,7 @@ def _crash(pod: Object, exits: tuple[Exit, ...], before: int) -> Verdict | None:
     known = [one for one in exits if one.pod == name and one.number >= before]
     for one in known:
         if one.reason == "OOMKilled":
-            limit = ((pod["spec"]["containers"][0].get("resources") or {}).get("limits") or {}).get("memory", "none")
+            limit = ((gateway_of(pod["spec"]).get("resources") or {}).get("limits") or {}).get("memory", "none")
             return Verdict(FAILED, f"the gateway ran out of memory (OOMKilled, limit {limit})", "crash", name)
         if one.code == BAD_CONFIGURATION and _ANOTHER_PROCESS not in one.log:
             return Verdict(FAILED, "the gateway refuses its configuration or state (exit 78)", "configuration", name)
@@ -274,6 +280,10 @@ def _progress(
     if old:
         draining = any(pod["metadata"].get("deletionTimestamp") for pod in old)
         return Verdict(WAITING, f"the old pod {old[0]['metadata']['name']} is ending", draining=draining)
+    if not count:
+        if new:
+            return Verdict(WAITING, f"pod {new[0]['metadata']['name']} is ending", draining=True)
+        return Verdict(DONE, "no pod runs: the agent is suspended")
     if replica_set is None or not new:
         return Verdict(WAITING, "waiting for the new pod")
     counted = [int(status.get(name) or 0) for name in ("updatedReplicas", "replicas", "availableReplicas")]

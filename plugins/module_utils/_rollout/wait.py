@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,19 +41,20 @@ class Waited:
 
 def _selections(agent: str, written: Object, seen: Freed | None) -> tuple[Selection, ...]:
     """What is followed: begun where the write and what was seen right before it left off."""
-    labels = names.pod_selector(agent)
+    of_pods = written["spec"]["selector"]["matchLabels"]
+    labels = names.selector(of_pods)
     # Where nothing was written it is listed anew: what is at hand is as old as the look.
     deployment = Known((written,), written["metadata"]["resourceVersion"]) if seen else None
     return (
         Selection(DEPLOYMENT, fields=f"metadata.name={agent}", known=deployment),
-        Selection(REPLICA_SET, labels=labels, known=_of(agent, seen.replica_sets) if seen else None),
-        Selection(POD, labels=labels, known=_of(agent, seen.pods) if seen else None),
+        Selection(REPLICA_SET, labels=labels, known=_of(of_pods, seen.replica_sets) if seen else None),
+        Selection(POD, labels=labels, known=_of(of_pods, seen.pods) if seen else None),
     )
 
 
-def _of(agent: str, known: Known) -> Known:
-    """Those that the watch by its labels will follow."""
-    wanted = names.pod_labels(agent).items()
+def _of(labels: Mapping[str, str], known: Known) -> Known:
+    """Those that the watch by these labels will follow."""
+    wanted = labels.items()
     return Known(
         tuple(item for item in known.items if wanted <= (item["metadata"].get("labels") or {}).items()), known.version
     )

@@ -8,13 +8,15 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import other_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import SOMEBODY_ELSES, Diagnosis
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import MEMORY
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 
 
@@ -26,9 +28,12 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
     again = f"Mend it, then: ansible-playbook rollout.yml -e agent={run.agent.name}"
     if failure.cause in SOMEBODY_ELSES:
         raise _told(story, f"Nothing was undone, for somebody else is at work. {again}", evidence)
+    if failure.cause == MEMORY:
+        # Any release meets the same volume.
+        raise _told(story, f"No gateway was started. {other_volume(run.agent, live.facts.mount.claim)}", evidence)
     if release is None:
         raise _told([*story, "There is no release to go back to: none was proved yet."], again, evidence)
-    previous = releases.revived(release, proof.version)
+    previous = releases.revived(release, proof.version, live.facts)
     if previous["spec"] == wanted["spec"]:
         raise _told([*story, f"This is the last good release itself, {release.shown()}."], again, evidence)
     run.step("back", f"going back to release {release.shown()}: {failure.line()[:200]}")

@@ -17,7 +17,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_lasting_volume
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
@@ -190,7 +190,7 @@ def _preflight(it: Rotation, keys: list[str], new_value: str) -> None:
     require_base_survives(run.agent, metadata, it.vault)
     check_told(keys, metadata.told or {})
     live = run.look()
-    require_lasting_volume(live, run.agent)
+    require_volume(live, run.agent)
     refuse_second_owner(run.agent, live)
     require_settled(run.agent, live)
     require_syncing(run.agent, run.kube)

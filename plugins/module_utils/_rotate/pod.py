@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, prove
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CONFIG_MAP, DEPLOYMENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, CONFIG_MAP, DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import keys_not_proved, require_refusal
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.memory import remember
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.state import Rotation
 
 
@@ -26,18 +28,20 @@ def prove_secret(it: Rotation) -> Proof:
 
 def restart(it: Rotation, proof: Proof, stamp: str) -> None:
     """S7, S8: the release that was proved, with the stamp of the secret version that its pod will read."""
-    live = it.run.look(DEPLOYMENT, CONFIG_MAP)
+    live = it.run.look(DEPLOYMENT, CONFIG_MAP, CLAIM)
+    require_volume(live, it.run.agent)
     release = releases.last_good(live.releases)
     if release is None:
         raise AgentError(ErrorKind.ROLLOUT, f"{it.agent}: its releases have gone", f"rollout.yml -e agent={it.agent}")
-    wanted = releases.revived(release, stamp)
+    wanted = releases.revived(release, stamp, live.facts)
     before = len(it.run.writer.changes)
     try:
-        bring_up(it.run, wanted, live, proof)
+        pod = bring_up(it.run, wanted, live, proof)
     finally:
         if len(it.run.writer.changes) > before:
             it.run.changes.append("restarted")
-    it.release = releases.record(it.run.agent, it.run.writer, live.releases, wanted, stamp, it.run.by).id
+    if pod:
+        it.release = remember(it.run, live.releases, wanted, stamp, pod).id
     it.secret_version = stamp
 
 
@@ -63,6 +67,6 @@ def _verify(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:
         require_refusal(run.kube, namespace, run.pod, base[names.GATEWAY_TOKEN])
         run.step("S9", "the gateway refuses the old token")
     if how == "exec":
-        if wrong := keys_not_proved(run.kube, namespace, run.pod, journal.new):
+        if wrong := keys_not_proved(run.kube, namespace, run.pod, run.container, journal.new):
             raise AgentError(ErrorKind.VERIFY, f"pod {run.pod} does not have the new value of {', '.join(wrong)}")
         run.step("S9", f"the pod has the new {', '.join(journal.keys)}")

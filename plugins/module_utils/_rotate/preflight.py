@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import require_vault_permissions
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
@@ -81,7 +81,7 @@ def require_settled(agent: Home, live: Live) -> None:
     if live.deployment is None or release is None:
         raise AgentError(ErrorKind.ROLLOUT, f"{agent.name} was never rolled out", f"First: {again}")
     stamp = live.template_annotation(names.SECRET_VERSION)
-    if differences(releases.revived(release, stamp), live.deployment):
+    if differences(releases.revived(release, stamp, live.facts), live.deployment):
         raise AgentError(
             ErrorKind.ROLLOUT,
             f"{agent.name}: what runs is not the release {release.shown()} that was proved",

@@ -14,7 +14,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._journal import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import POD
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_status
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import claims_of, gateway_status
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import KeyPolicy
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import Standing, standing
@@ -87,9 +87,11 @@ class Rotation:
 
     def containers(self) -> str:
         """Which containers of it there are now: others than before were begun since, and read the Secret anew."""
-        pods = self.run.kube.list_objects(POD, self.run.agent.namespace, labels=names.pod_selector(self.agent))[0]
+        claim = self.run.claim or names.claim(self.agent)
+        pods = self.run.kube.list_objects(POD, self.run.agent.namespace)[0]
+        ours = [pod for pod in pods if claim in claims_of(pod["spec"])]
         return " ".join(
-            sorted(f"{pod['metadata']['uid']} {gateway_status(pod).get('containerID', '')}" for pod in pods)
+            sorted(f"{pod['metadata']['uid']} {gateway_status(pod).get('containerID', '')}" for pod in ours)
         )
 
     def base(self, journal: Journal) -> dict[str, str] | None:

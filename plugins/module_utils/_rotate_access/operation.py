@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
@@ -27,7 +28,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import fence_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET, SECRET_STORE
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_mount, home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.decisions import (

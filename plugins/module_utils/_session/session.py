@@ -22,6 +22,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import of_word
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live, look, name_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
@@ -37,7 +39,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     SECRET_STORE,
     Kind,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live, look, name_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
@@ -63,6 +64,9 @@ class Session(Generic[A]):
     steps: list[Object] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     pod: str = ""
+    #: Of the gateway in the pod, and of the claim with its memory.
+    container: str = names.CONTAINER
+    claim: str = ""
     #: The highest fence that was seen on what was looked at.
     fence: int = 0
     _began: float = field(default_factory=time.monotonic)
@@ -90,8 +94,10 @@ class Session(Generic[A]):
 
     def look(self, *kinds: Kind) -> Live:
         """The agent's objects (or those of these kinds), all of them ours."""
-        live = look(self.kube, self.agent.namespace, self.agent.name, *kinds)
+        accepted = of_word(self.params.get("accept_volume") or "")
+        live = look(self.kube, self.agent.namespace, self.agent.name, *kinds, accepted=accepted)
         require_ours(live)
+        self.claim = live.facts.mount.claim
         self.saw(*map(fence_of, live.objects.values()))
         return live
 
@@ -144,7 +150,8 @@ class Session(Generic[A]):
         """A run that is thought dead may still be about to write: it must meet our fence first, which lies above all
         that stand. seen: one that stands elsewhere."""
         code, kinds = self._fenced
-        found = {kind: self.kube.get(kind, self.agent.namespace, name_of(kind, self.agent.name)) for kind in kinds}
+        by_kind = {kind: name_of(kind, self.agent.name, self.claim) for kind in kinds}
+        found = {kind: self.kube.get(kind, self.agent.namespace, name) for kind, name in by_kind.items()}
         ours = {kind: live for kind, live in found.items() if live is not None and names.is_ours(live)}
         highest = max([seen, *map(fence_of, ours.values())])
         if highest >= lock.fence:

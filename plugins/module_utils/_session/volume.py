@@ -12,11 +12,10 @@ a label, and is waited for or named.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import Record
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.telling import Telling
@@ -25,7 +24,16 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
     TERMINATION_SLACK,
     TICK,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_lasting_claim
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import (
+    Hold,
+    Occupant,
+    occupants,
+    require_no_stranger,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import (
+    require_lasting_claim,
+    require_same_claim,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     CLAIM,
@@ -36,68 +44,10 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     claims_of,
-    controller_of,
     grace_of,
-    is_ended,
-    is_owned_by,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Known, Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
-
-
-class Hold(Enum):
-    """Why a pod keeps the volume from the next one."""
-
-    #: It is on its way out.
-    ENDING = "is ending"
-    #: What made it is gone, or going: the cluster's own clean-up takes it next.
-    ORPHANED = "is left over from a Deployment that was deleted"
-    #: Somebody else's, or nobody's: perhaps a second gateway.
-    STRANGER = "has the agent's volume and is no pod of its Deployment"
-
-
-@dataclass(frozen=True)
-class Occupant:
-    pod: Object
-    hold: Hold
-
-    @property
-    def name(self) -> str:
-        return str(self.pod["metadata"]["name"])
-
-
-def _hold(pod: Object, agent: str, deployment_uid: str, replica_sets: dict[str, Object]) -> Hold | None:
-    """None for the running pod of the Deployment itself: what follows is for its strategy, one after the other."""
-    if pod["metadata"].get("deletionTimestamp"):
-        return Hold.ENDING
-    owner = controller_of(pod)
-    if owner.get("kind") != REPLICA_SET.name:
-        return Hold.STRANGER
-    replica_set = replica_sets.get(owner["uid"])
-    if replica_set is None or replica_set["metadata"].get("deletionTimestamp"):
-        return Hold.ORPHANED
-    if is_owned_by(replica_set, deployment_uid):
-        return None
-    # Of another Deployment that lives, nobody takes it away.
-    return Hold.ORPHANED if controller_of(replica_set).get("name") == agent else Hold.STRANGER
-
-
-def occupants(
-    agent: str, deployment: Object | None, replica_sets: Iterable[Object], pods: Iterable[Object], claims: set[str]
-) -> list[Occupant]:
-    """Who keeps the volume from the next pod: all pods that have not ended and mount one of the claims, but the running
-    one of the Deployment itself; of that one's also what is on its way out and mounts another."""
-    uid = "" if deployment is None or is_going(deployment) else str(deployment["metadata"]["uid"])
-    by_uid = {one["metadata"]["uid"]: one for one in replica_sets}
-    found = []
-    for pod in pods:
-        if is_ended(pod):
-            continue
-        hold = _hold(pod, agent, uid, by_uid)
-        is_own = is_owned_by(by_uid.get(controller_of(pod).get("uid", ""), {"metadata": {}}), uid)
-        if hold and (is_own or not claims.isdisjoint(claims_of(pod["spec"]))):
-            found.append(Occupant(pod, hold))
-    return found
 
 
 @dataclass(frozen=True)
@@ -110,12 +60,16 @@ class Freed:
     pods: Known
 
 
-def free(run: Session[Any], wanted: Object, live: Object | None) -> Freed:
+def free(run: Session[Any], wanted: Object, live: Object | None, record: Record | None) -> Freed:
     """Returns when no pod is in the way of the one that this Deployment will start. AgentError, with nothing written,
-    for a pod that stays, and for a volume that would go with the pod that is to be stopped. live: as it was seen."""
+    for a pod that stays, for a volume that would go with the pod that is to be stopped, and for one that is not the
+    recorded one. live: as it was seen. record: None where any volume will do."""
     claims = claims_of(wanted["spec"]["template"]["spec"])
-    for claim in claims:
-        require_lasting_claim(run.kube.get(CLAIM, run.agent.namespace, claim), run.agent)
+    for name in claims:
+        claim = run.kube.get(CLAIM, run.agent.namespace, name)
+        require_lasting_claim(claim, run.agent)
+        if record and record.facts.mount.claim == name:
+            require_same_claim(claim, record, run.agent)
     while True:
         sets = _known(run, REPLICA_SET)
         pods = _known(run, POD)
@@ -187,18 +141,8 @@ def _seconds(occupant: Occupant) -> float:
 
 def _in_the_way(run: Session[Any], found: list[Occupant]) -> list[Occupant]:
     """Those that go by themselves. AgentError for one that does not."""
-    stranger = next((one for one in found if one.hold is Hold.STRANGER), None)
-    if stranger is None:
-        return found
-    owner = controller_of(stranger.pod)
-    made_by = f"made by {owner['kind']} {owner['name']}" if owner else "which nobody owns"
-    raise AgentError(
-        ErrorKind.CONFLICT,
-        f"{run.agent.name}: pod {stranger.name}, {made_by}, {Hold.STRANGER.value}: it may be a second gateway",
-        f"Look at it: kubectl describe pod {stranger.name} -n {run.agent.namespace}. Once it has ended, run the same "
-        "command again. Nothing was started beside it.",
-        {"pod": stranger.name},
-    )
+    require_no_stranger(run.agent, found)
+    return found
 
 
 def _stays(run: Session[Any], occupant: Occupant, seconds: float) -> AgentError:

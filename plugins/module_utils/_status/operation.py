@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
@@ -22,7 +23,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     LEASE,
     POD,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_status, waits_for
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
+    claims_of,
+    gateway_status,
+    is_ended,
+    refused_volume,
+    waits_for,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._status import secrets
@@ -47,7 +54,8 @@ def info(params: Params, context: Context) -> Result:
         found = {}
         for kind in (DEPLOYMENT, CLAIM, EXTERNAL_SECRET, CONFIG_MAP, LEASE):
             found[kind.name] = _by_name(_listed(kube, kind, namespace))
-        pods = kube.list_objects(POD, namespace, labels=names.SELECTOR)[0]
+        # By claim: one that was cut loose from its Deployment has lost its label.
+        pods = kube.list_objects(POD, namespace)[0]
         known = {
             item["metadata"]["labels"].get("app.kubernetes.io/instance") or item["metadata"]["name"]
             for item in found[DEPLOYMENT.name].values()
@@ -78,20 +86,19 @@ def _listed(kube: Kube, kind: Any, namespace: str) -> list[Object]:
 
 def _describe(name: str, found: dict[str, dict[str, Object]], pods: list[Object]) -> Object:
     live = found[DEPLOYMENT.name].get(name)
-    of_agent = [pod for pod in pods if pod["metadata"]["labels"].get("app.kubernetes.io/instance") == name]
-    claim = found[CLAIM.name].get(names.claim(name)) or {}
+    there = {DEPLOYMENT.name: live, CONFIG_MAP.name: found[CONFIG_MAP.name].get(names.releases(name))}
+    known = Live(name, {kind: item for kind, item in there.items() if item})
+    of_agent = [pod for pod in pods if not known.claims.isdisjoint(claims_of(pod["spec"]))]
+    claim = found[CLAIM.name].get(known.facts.mount.claim) or {}
     external = found[EXTERNAL_SECRET.name].get(names.external_secret(name)) or {}
-    newest = releases.last_good(found[CONFIG_MAP.name].get(names.releases(name)))
+    newest = releases.last_good(known.releases)
     lock = (found[LEASE.name].get(names.lease(name)) or {}).get("spec") or {}
-    template = ((live or {}).get("spec") or {}).get("template") or {}
-    containers = (template.get("spec") or {}).get("containers") or []
-    image = next((one["image"] for one in containers if one.get("name") == names.CONTAINER), "")
     return {
         "agent": name,
         "health": health(live, of_agent),
-        "image": image,
+        "image": known.image,
         "tag": ((live or {}).get("metadata", {}).get("annotations") or {}).get(names.IMAGE_TAG, ""),
-        "secret_version": ((template.get("metadata") or {}).get("annotations") or {}).get(names.SECRET_VERSION, ""),
+        "secret_version": known.template_annotation(names.SECRET_VERSION),
         "secret_ready": condition(external, "Ready").get("status") == "True",
         "secret_refreshed": (external.get("status") or {}).get("refreshTime", ""),
         "volume": ((claim.get("status") or {}).get("capacity") or {}).get("storage", ""),
@@ -106,23 +113,19 @@ def _describe(name: str, found: dict[str, dict[str, Object]], pods: list[Object]
 
 
 def health(live: Object | None, pods: list[Object]) -> str:
-    """One or two words: running, starting, crashing, no image, stopped, paused, two pods, missing."""
+    """One or two words: running, starting, crashing, no image, no memory, stopped, paused, two pods, missing."""
     if live is None:
         return "missing"
     if live["spec"].get("paused"):
         return "paused"
     if not live["spec"].get("replicas"):
         return "stopped"
-    # An evicted pod stays as an object that has ended.
-    ended = ("Succeeded", "Failed")
-    alive = [
-        pod
-        for pod in pods
-        if not pod["metadata"].get("deletionTimestamp") and (pod.get("status") or {}).get("phase") not in ended
-    ]
+    alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp") and not is_ended(pod)]
     if len(alive) > 1:
         return "two pods"
     if (live.get("status") or {}).get("availableReplicas"):
         return "running"
+    if any(refused_volume(pod) is not None for pod in alive):
+        return "no memory"
     words = {"CrashLoopBackOff": "crashing", "ImagePullBackOff": "no image", "ErrImagePull": "no image"}
     return next((words[reason] for pod in alive if (reason := waits_for(pod)) in words), "starting")

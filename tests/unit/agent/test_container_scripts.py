@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment
-from tests.unit.builders import agent
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import WRONG_VOLUME, identity_of
+from tests.unit.builders import agent, deployment, pod
 
 
 def container(place: str, of: Any) -> dict[str, Any]:
@@ -47,8 +48,11 @@ def as_the_kubelet_runs_it(word: str, environ: dict[str, str]) -> str:
     return made
 
 
-def run_seed(folder: Path, of: Any, openclaw: str = "exit 0") -> subprocess.CompletedProcess[str]:
-    """The init container, in a folder that stands for the volume; openclaw: the body of a stand-in script."""
+def run_init(
+    folder: Path, of: Any, openclaw: str = "exit 0", expected: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The init container, in a folder that stands for the volume; openclaw: the body of a stand-in script. expected:
+    what the releases' ConfigMap says of the volume, None where there is none."""
     tools = folder.parent / "tools"
     tools.mkdir(exist_ok=True)
     calls = folder.parent / "calls"
@@ -57,11 +61,17 @@ def run_seed(folder: Path, of: Any, openclaw: str = "exit 0") -> subprocess.Comp
     )
     init = container("initContainers", of)
     environ = {"PATH": f"{tools}:/usr/bin:/bin", "HOME": "/replaced"}
-    for variable in init["env"]:
+    if expected is not None:
+        environ["OPENCLAW_VOLUME"] = expected
+    for variable in (one for one in init["env"] if "value" in one):
         environ[variable["name"]] = as_the_kubelet_runs_it(variable["value"], environ)
     shell, flag, script = (as_the_kubelet_runs_it(word, environ) for word in init["command"])
+    assert init["workingDir"] == "/root/.openclaw"
+    last_words = folder.parent / "termination-log"
+    last_words.unlink(missing_ok=True)
     return subprocess.run(
-        [shell, flag, script.replace("cd /root/.openclaw", f"cd {folder}")],
+        [shell, flag, script.replace("/dev/termination-log", str(last_words))],
+        cwd=folder,
         capture_output=True,
         text=True,
         env=environ,
@@ -103,40 +113,103 @@ def volume(tmp_path: Any) -> Any:
 )
 def test_a_seed_arrives_literally_whatever_stands_in_it(volume: Any, value: str) -> None:
     seed = {"gateway": {"mode": "local", "note": value}, value: [1, True, None]}
-    ended = run_seed(volume, agent(config_seed=seed))
+    ended = run_init(volume, agent(config_seed=seed))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert json.loads((volume / "openclaw.json").read_text()) == seed
-    assert [one.name for one in volume.iterdir()] == ["openclaw.json"], "no half file, and nothing was run"
+    assert {one.name for one in volume.iterdir()} == {"openclaw.json", "volume.id"}, "no half file, and nothing was run"
 
 
 def test_a_seed_is_written_once_and_the_file_is_the_agents_after_that(volume: Any) -> None:
     (volume / "openclaw.json").write_text("mine")
-    assert run_seed(volume, agent(config_seed={"gateway": {"mode": "remote"}})).returncode == 0
+    assert run_init(volume, agent(config_seed={"gateway": {"mode": "remote"}})).returncode == 0
     assert (volume / "openclaw.json").read_text() == "mine"
 
 
 def test_a_half_written_seed_of_a_killed_start_is_no_obstacle(volume: Any) -> None:
     (volume / ".openclaw.json.new").write_text('{"gate')
-    assert run_seed(volume, agent()).returncode == 0
+    assert run_init(volume, agent()).returncode == 0
     assert json.loads((volume / "openclaw.json").read_text()) == {"gateway": {"mode": "local"}}
+
+
+def last_words(volume: Path) -> str:
+    """What the pod's status keeps of it."""
+    return (volume.parent / "termination-log").read_text()
+
+
+def test_a_new_volume_gets_an_identity_and_tells_it_at_every_start(volume: Any) -> None:
+    assert run_init(volume, agent()).returncode == 0
+    identity = last_words(volume)
+    assert identity_of(pod(init={"terminated": {"exitCode": 0, "message": identity}})) == identity != ""
+    assert run_init(volume, agent(), expected=identity).returncode == 0
+    assert last_words(volume) == identity
+
+
+def test_two_volumes_are_never_taken_for_one(volume: Any, tmp_path: Any) -> None:
+    other = tmp_path / "other" / "volume"
+    other.mkdir(parents=True)
+    assert run_init(volume, agent()).returncode == run_init(other, agent()).returncode == 0
+    assert last_words(volume) != last_words(other)
+
+
+def test_an_emptied_volume_gets_no_gateway_and_nothing_is_written_on_it(volume: Any) -> None:
+    assert run_init(volume, agent()).returncode == 0
+    identity = last_words(volume)
+    for one in volume.iterdir():
+        one.unlink()
+    ended = run_init(volume, agent(), expected=identity)
+    assert (ended.returncode, last_words(volume)) == (WRONG_VOLUME, f"expected {identity}, found none")
+    assert list(volume.iterdir()) == []
+
+
+def test_the_volume_of_another_agent_gets_no_gateway_and_stays_as_it_is(volume: Any) -> None:
+    assert run_init(volume, agent()).returncode == 0
+    there = last_words(volume)
+    expected = "00000000-0000-4000-8000-000000000000"
+    assert run_init(volume, agent(), expected=expected).returncode == WRONG_VOLUME
+    assert last_words(volume) == f"expected {expected}, found {there}"
+    assert (volume / "volume.id").read_text().strip() == there
+
+
+def test_a_volume_from_before_identities_is_taken_for_what_stands_on_it(volume: Any) -> None:
+    """0.1.0's have none, nor have those of agents made by hand."""
+    assert run_init(volume, agent(), expected="found").returncode == WRONG_VOLUME
+    assert last_words(volume) == "expected found, found none"
+    assert list(volume.iterdir()) == []
+    (volume / "openclaw.json").write_text("mine")
+    assert run_init(volume, agent(), expected="found").returncode == 0
+    assert identity_of(pod(init={"terminated": {"exitCode": 0, "message": last_words(volume)}}))
+    assert (volume / "openclaw.json").read_text() == "mine"
+
+
+def test_an_accepted_volume_keeps_the_identity_that_it_has(volume: Any) -> None:
+    assert run_init(volume, agent()).returncode == 0
+    there = last_words(volume)
+    assert run_init(volume, agent(), expected="").returncode == 0
+    assert last_words(volume) == there
+
+
+def test_a_half_written_identity_of_a_killed_start_is_no_obstacle(volume: Any) -> None:
+    (volume / "volume.id.new").write_text("0000")
+    assert run_init(volume, agent()).returncode == 0
+    assert len(last_words(volume)) == 36
 
 
 def test_plugins_are_installed_once_for_each_version_of_openclaw(volume: Any) -> None:
     of = agent(plugins=["@openclaw/discord", "other"])
     calls = volume.parent / "calls"
-    assert run_seed(volume, of).returncode == 0
+    assert run_init(volume, of).returncode == 0
     assert calls.read_text().splitlines() == ["--version", "plugins install @openclaw/discord", "plugins install other"]
     calls.unlink()
-    assert run_seed(volume, of).returncode == 0
+    assert run_init(volume, of).returncode == 0
     assert calls.read_text().splitlines() == ["--version"]
 
 
 def test_an_agent_that_was_up_does_not_stay_down_because_npm_is_out_of_reach(volume: Any) -> None:
     of = agent(plugins=["@openclaw/discord", "other"])
-    assert run_seed(volume, of, openclaw="exit 1").returncode == 0
+    assert run_init(volume, of, openclaw="exit 1").returncode == 0
     calls = volume.parent / "calls"
     calls.unlink()
-    assert run_seed(volume, of).returncode == 0
+    assert run_init(volume, of).returncode == 0
     assert "plugins install @openclaw/discord" in calls.read_text(), "the next start tries again"
 
 

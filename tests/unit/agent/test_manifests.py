@@ -12,14 +12,13 @@ import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
     Stamps,
-    deployment,
     external_secret,
     network_policy,
     rendered,
     sealed,
     secret_store,
 )
-from tests.unit.builders import DIGEST, REPOSITORY, agent
+from tests.unit.builders import DIGEST, REPOSITORY, agent, deployment
 
 STAMPS = Stamps("4", "job-812")
 

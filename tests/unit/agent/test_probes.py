@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import listens_on_the_pods_address
-from tests.unit.builders import agent
+from tests.unit.builders import agent, deployment
 
 
 def gateway_of(**options: Any) -> dict[str, Any]:

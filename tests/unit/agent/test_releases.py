@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment, sealed
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import of_new
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, sealed
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import Release
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from tests.unit.builders import DIGEST, IMAGE, OTHER_DIGEST, REPOSITORY, agent
+from tests.unit.builders import DIGEST, IMAGE, OTHER_DIGEST, REPOSITORY, agent, deployment
 
 
 def applied(image: str = IMAGE, version: str = "4", restart: str = "") -> dict[str, Any]:
@@ -29,7 +30,7 @@ def kept(count: int) -> list[Release]:
 
 
 def config_map(past: list[Release]) -> dict[str, Any]:
-    return releases.manifest(agent(), past)
+    return releases.manifest(agent(), past, None)
 
 
 def test_a_release_tells_image_tag_version_time_and_who() -> None:
@@ -108,7 +109,7 @@ def test_an_unknown_release_is_refused_with_those_that_are(asked: str) -> None:
 
 def test_a_release_comes_back_with_the_secret_that_its_new_pod_will_really_have() -> None:
     release = releases.new([], applied(), "4", "alice")
-    revived = releases.revived(release, "7")
+    revived = releases.revived(release, "7", of_new("roberval"))
     assert revived["spec"]["template"]["metadata"]["annotations"]["agents.digitalsys/secret-version"] == "7"
     assert revived == applied(version="7")
     assert release.deployment == applied(), "the record itself stays"
@@ -117,12 +118,14 @@ def test_a_release_comes_back_with_the_secret_that_its_new_pod_will_really_have(
 @pytest.mark.parametrize("image", [f"{REPOSITORY}:latest@{DIGEST}", f"{REPOSITORY}@{DIGEST}"])
 def test_a_release_with_the_same_secret_is_the_same_object(image: str) -> None:
     was = applied(image=image)
-    assert releases.revived(releases.new([], was, "4", "alice"), "4") == was
+    assert releases.revived(releases.new([], was, "4", "alice"), "4", of_new("roberval")) == was
 
 
 def test_a_release_of_a_template_without_stamps_can_come_back() -> None:
     bare = sealed(deployment(agent(), Stamps()))
-    assert releases.revived(releases.new([], bare, "unproved", "alice"), "5") == applied(version="5")
+    assert releases.revived(releases.new([], bare, "unproved", "alice"), "5", of_new("roberval")) == applied(
+        version="5"
+    )
 
 
 def test_the_record_is_ours_and_holds_no_secret() -> None:

@@ -18,8 +18,8 @@ FLOORS: tuple[set[str], ...] = (
     {"_core"},
     {"_options"},
     {"_kube", "_vault", "_registry"},
-    {"_lock", "_guards", "_eso", "_journal"},
     {"_agent"},
+    {"_lock", "_guards", "_eso", "_journal"},
     {"_session"},
     {"_rollout"},
     {"_rotate", "_rotate_access"},
@@ -72,7 +72,7 @@ def test_a_room_says_in_one_line_what_it_holds_and_hands_nothing_on(path: Path) 
     [
         ("_core", f"from {PREFIX}._options.argspec import AGENT"),
         ("_kube", f"from {PREFIX}._vault import client"),
-        ("_eso", f"def f():\n    from {PREFIX}._agent.manifests import deployment"),
+        ("_agent", f"def f():\n    from {PREFIX}._eso.proof import prove"),
         ("_agent", f"if TYPE_CHECKING:\n    import {PREFIX}._rollout.plan"),
         ("_rotate", f"from {PREFIX} import _status"),
     ],

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
     AgentPlan,
     decide,
@@ -331,5 +331,5 @@ def test_a_healthy_agent_and_a_missing_one_are_no_stop() -> None:
 
 def test_the_record_of_another_secret_version_is_no_record_of_this_one() -> None:
     live = live_of(agent(), STAMPS)
-    live.objects["ConfigMap"] = served(releases.manifest(agent(), []))
+    live.objects["ConfigMap"] = served(releases.manifest(agent(), [], None))
     assert planned(live).reasons == ["the running release was not recorded yet"]

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, deployment
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
     decide,
     settled_image,
     stamps_for,
 )
-from tests.unit.builders import IMAGE, OTHER_DIGEST, REPOSITORY, agent, live_of
+from tests.unit.builders import IMAGE, OTHER_DIGEST, REPOSITORY, agent, deployment, live_of
 
 STAMPS = Stamps("4", "job-1")
 
@@ -94,6 +94,7 @@ def test_a_changed_seed_alone_restarts_nothing() -> None:
 def test_a_changed_seed_comes_with_the_next_new_pod(version: int, restart: str) -> None:
     live, asked = live_of(agent(), STAMPS), agent(config_seed={"gateway": {"mode": "remote"}})
     stamps = stamps_for(asked, live, version, restart)
-    seeds = [one["value"] for one in deployment(asked, stamps)["spec"]["template"]["spec"]["initContainers"][0]["env"]]
+    init = deployment(asked, stamps)["spec"]["template"]["spec"]["initContainers"][0]
+    seeds = [one["value"] for one in init["env"] if "value" in one]
     assert seeds == ['{"gateway":{"mode":"remote"}}']
     assert decide(asked, live, stamps).restarts

@@ -43,7 +43,7 @@ def says(environment: dict[str, str]) -> Any:
 
 def ask(*answers: Any) -> list[str]:
     pod: Any = Pod(*answers)
-    return gateway.keys_not_proved(pod, "bots", "roberval-1", VALUES)
+    return gateway.keys_not_proved(pod, "bots", "roberval-1", "openclaw", VALUES)
 
 
 @pytest.fixture(autouse=True)

@@ -116,6 +116,8 @@ def test_one_agent_is_described_from_the_lists_of_its_kinds() -> None:
     found["Lease"] = {"fleet-roberval": {"spec": {"holderIdentity": "job 812 (alice) #ff", **stamps}}}
     mine = pod(READY, state=RUNNING, restarts=2, labels={"app.kubernetes.io/instance": "roberval"})
     neighbours = pod(READY, name="clovis-x", state=RUNNING, restarts=9, labels={"app.kubernetes.io/instance": "clovis"})
+    for one, claim in ((mine, "roberval-state"), (neighbours, "clovis-state")):
+        one["spec"]["volumes"] = [{"name": "state", "persistentVolumeClaim": {"claimName": claim}}]
     row = _describe("roberval", found, [neighbours, mine])
     assert (row["health"], row["tag"], row["secret_version"], row["secret_ready"]) == ("running", "latest", "4", True)
     assert (row["volume"], row["restarts"], row["pods"], row["node"]) == ("10Gi", 2, ["roberval-new-x"], "node-1")

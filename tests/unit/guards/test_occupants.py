@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume import Hold, occupants
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import Hold, occupants
 
 DEPLOYMENT: dict[str, Any] = {"metadata": {"name": "roberval", "uid": "d-1"}}
 GOING = {"metadata": {**DEPLOYMENT["metadata"], "deletionTimestamp": "2026-11-28T02:00:00Z"}}

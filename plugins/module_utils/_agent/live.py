@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import Facts, Mount, Record, settled
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
-    APPLIED,
     BY_NAME,
     CLAIM,
     CONFIG_MAP,
@@ -26,6 +28,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     Kind,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import SEED
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import claims_of, gateway_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Live:
     objects: dict[str, Object] = field(default_factory=dict)
     #: Kinds that the server does not know.
     unserved: frozenset[str] = frozenset()
+    #: The mount that a person has named as the one with the memory; None where nobody has.
+    accepted: Mount | None = None
 
     @property
     def deployment(self) -> Object | None:
@@ -44,6 +49,26 @@ class Live:
     @property
     def releases(self) -> Object | None:
         return self.objects.get(CONFIG_MAP.name)
+
+    @property
+    def claim(self) -> Object | None:
+        return self.objects.get(CLAIM.name)
+
+    @cached_property
+    def record(self) -> Record | None:
+        """AgentError for one that was edited and cannot be read."""
+        return releases.recorded(self.releases)
+
+    @cached_property
+    def facts(self) -> Facts:
+        return settled(self.agent, self.deployment, self.record, self.accepted)
+
+    @property
+    def claims(self) -> set[str]:
+        """The one with its memory, and whatever the Deployment mounts."""
+        return {self.facts.mount.claim} | (
+            claims_of(self.deployment["spec"]["template"]["spec"]) if self.deployment else set()
+        )
 
     def template_annotation(self, name: str) -> str:
         template = ((self.deployment or {}).get("spec") or {}).get("template") or {}
@@ -58,62 +83,69 @@ class Live:
 
     @property
     def image(self) -> str:
-        containers = (self.deployment or {}).get("spec", {}).get("template", {}).get("spec", {}).get("containers") or []
-        return next((one["image"] for one in containers if one.get("name") == names.CONTAINER), "")
+        pod = (self.deployment or {}).get("spec", {}).get("template", {}).get("spec", {})
+        return str(gateway_of(pod).get("image") or "")
 
 
-def object_names(agent: str) -> dict[str, str]:
-    """Kind's name -> the name of this agent's object."""
+def object_names(agent: str, claim: str = "") -> dict[str, str]:
+    """Kind's name -> the name of this agent's object. claim: the one that holds its memory, where that is known; of the
+    Deployment and the record, which tell it, the names come first."""
     return {
+        DEPLOYMENT.name: agent,
+        CONFIG_MAP.name: names.releases(agent),
         SERVICE_ACCOUNT.name: agent,
-        CLAIM.name: names.claim(agent),
+        CLAIM.name: claim or names.claim(agent),
         NETWORK_POLICY.name: agent,
         SECRET_STORE.name: names.secret_store(agent),
         EXTERNAL_SECRET.name: names.external_secret(agent),
-        DEPLOYMENT.name: agent,
-        CONFIG_MAP.name: names.releases(agent),
     }
 
 
-def name_of(kind: Kind, agent: str) -> str:
+def name_of(kind: Kind, agent: str, claim: str = "") -> str:
     """Of the agent's one object of this kind. Its Secret is the one that ESO logs in by: the other one is ESO's own."""
-    return names.approle_secret(agent) if kind == SECRET else object_names(agent)[kind.name]
+    return names.approle_secret(agent) if kind == SECRET else object_names(agent, claim)[kind.name]
 
 
-def look(kube: Kube, namespace: str, agent: str, *kinds: Kind) -> Live:
+def look(kube: Kube, namespace: str, agent: str, *kinds: Kind, accepted: Mount | None = None) -> Live:
     """By name, a read for each kind (all seven of an agent, or those given): what an operation does under its lock."""
-    wanted = object_names(agent)
-    found = {}
-    unserved = set()
-    for kind_name in [kind.name for kind in kinds] or wanted:
+    live = Live(agent, accepted=accepted)
+    for kind_name in [kind.name for kind in kinds] or object_names(agent):
+        kind = BY_NAME[kind_name]
+        claim = live.facts.mount.claim if kind == CLAIM else ""
         try:
-            found[kind_name] = kube.request("GET", BY_NAME[kind_name].path(namespace, wanted[kind_name]))
+            found = kube.request("GET", kind.path(namespace, name_of(kind, agent, claim)))
+            live = replace(live, objects={**live.objects, kind_name: found})
         except NotFound as error:
             if not error.is_served:
-                unserved.add(kind_name)
-    return Live(agent, found, frozenset(unserved))
+                live = replace(live, unserved=live.unserved | {kind_name})
+    return live
 
 
-def look_at_fleet(kube: Kube, namespace: str, agents: Iterable[str]) -> dict[str, Live]:
+def look_at_fleet(kube: Kube, namespace: str, agents: Iterable[str], accepted: Mount | None = None) -> dict[str, Live]:
     """One LIST per kind, of what is ours. Of a kind where something declared is not in the list, the names of all
     are read too: it may be there without our label, and that is a clear stop."""
-    named = {agent: object_names(agent) for agent in agents}
-    found: dict[str, dict[str, Object]] = {agent: {} for agent in named}
-    for kind in (*APPLIED, CONFIG_MAP):
-        items = _listed(kube, kind, namespace)
-        by_name = {item["metadata"]["name"]: item for item in items}
-        missing = {of_agent[kind.name] for of_agent in named.values()} - by_name.keys()
-        if missing:
+    lives = {agent: Live(agent, accepted=accepted) for agent in agents}
+    for kind_name in object_names(""):
+        kind = BY_NAME[kind_name]
+        wanted = {
+            agent: name_of(kind, agent, live.facts.mount.claim if kind == CLAIM else "")
+            for agent, live in lives.items()
+        }
+        # A claim that a person has named need not bear our label: of these all are read, and judged by the caller.
+        is_claim = kind == CLAIM
+        by_name = {item["metadata"]["name"]: item for item in _listed(kube, kind, namespace, ours=not is_claim)}
+        missing = set(wanted.values()) - by_name.keys()
+        if missing and not is_claim:
             _refuse_strangers(kube, kind, namespace, missing)
-        for agent, of_agent in named.items():
-            if of_agent[kind.name] in by_name:
-                found[agent][kind.name] = by_name[of_agent[kind.name]]
-    return {agent: Live(agent, objects) for agent, objects in found.items()}
+        for agent, name in wanted.items():
+            if name in by_name:
+                lives[agent] = replace(lives[agent], objects={**lives[agent].objects, kind_name: by_name[name]})
+    return lives
 
 
-def _listed(kube: Kube, kind: Kind, namespace: str) -> list[Object]:
+def _listed(kube: Kube, kind: Kind, namespace: str, *, ours: bool) -> list[Object]:
     try:
-        return kube.list_objects(kind, namespace, labels=names.SELECTOR)[0]
+        return kube.list_objects(kind, namespace, labels=names.SELECTOR if ours else "")[0]
     except NotFound:  # the kind is not served here: a plan is possible all the same
         return []
 

@@ -1,0 +1,65 @@
+# Copyright: DigitalSys
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which volume holds an agent's memory: told to its pod before it may start, recorded of the one that was proved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import FOUND, Record, of_deployment
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import Release
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import identity_of
+from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
+
+
+def expect(run: Session[Any], live: Live) -> Object | None:
+    """Before a pod may start: what it has to find on its volume. The releases' ConfigMap as it is then.
+
+    A volume from before there were identities has to hold a configuration. One that a person has accepted may be any:
+    what stands on it, or nothing, is the agent's from here on.
+    """
+    record = live.record
+    if record is None:
+        return live.releases  # a new agent: nothing is expected
+    if accepts(live):
+        claim = run.kube.get(CLAIM, run.agent.namespace, live.facts.mount.claim)
+        expected = _with_claim(Record(live.facts), claim)
+        words = f"{live.facts.mount.shown()} is the agent's volume from here on, as accepted"
+    elif not record.identity:
+        expected = replace(record, identity=FOUND)
+        words = "the volume must hold a configuration: it has no identity yet"
+    else:
+        return live.releases
+    if expected == record:
+        return live.releases
+    kept = run.writer.apply(releases.manifest(run.agent, releases.read(live.releases), expected), live.releases)
+    run.step("volume", words)
+    return kept
+
+
+def remember(
+    run: Session[Any], config_map: Object | None, deployment: Object, secret_version: str, pod: Object
+) -> Release:
+    """Records the release, its facts, and the volume of the pod that was proved. config_map: as it is now."""
+    mount = of_deployment(deployment).mount
+    before = releases.recorded(config_map)
+    known = before is not None and before.facts.mount == mount and before.claim_uid and before.volume_name
+    claim = None if known else run.kube.get(CLAIM, run.agent.namespace, mount.claim)
+    identity = identity_of(pod) or (before.identity if before else "") or FOUND
+    facts = replace(of_deployment(deployment), replicas=1)
+    proved = replace(before or Record(facts), facts=facts, identity=identity)
+    proved = proved if known else _with_claim(proved, claim)
+    return releases.record(run.agent, run.writer, config_map, deployment, secret_version, run.by, proved)
+
+
+def _with_claim(record: Record, claim: Object | None) -> Record:
+    if claim is None:
+        return replace(record, claim_uid="", volume_name="")
+    return replace(record, claim_uid=claim["metadata"]["uid"], volume_name=claim["spec"].get("volumeName") or "")
