@@ -68,8 +68,8 @@ def test_twenty_agents_and_one_bad_image_in_the_second_wave(make_fleet: Make, pr
     kinds = ("serviceaccounts", "persistentvolumeclaims", "networkpolicies", "secretstores", "externalsecrets",
              "deployments", "configmaps")  # fmt: skip
     assert {kind: asked.pop(kind) for kind in kinds} == dict.fromkeys(kinds, 1)
-    # Which cluster this is, and whether it is frozen; locks that were left behind.
-    assert set(asked) <= {"kube-system", "fleet-freeze", "leases"}, asked
+    # Which cluster this is; who has whose volume; locks that were left behind.
+    assert set(asked) <= {"kube-system", "pods", "leases"}, asked
     assert max(asked.values()) == 1
     vault = Counter(request.path for request in proxy.proxy.requests() if request.front == VAULT)
     assert vault.pop("/v1/sys/health") == 1

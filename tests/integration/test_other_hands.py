@@ -59,6 +59,59 @@ def test_what_was_changed_by_hand_is_shown_as_drift_and_put_back(fleet: Fleet) -
     assert not fleet.rollout(AGENT).ok().changed(AGENT)
 
 
+def test_what_another_hand_has_put_into_the_pod_template_is_told_by_name_and_goes(fleet: Fleet) -> None:
+    """Trials A3, B2, B9, B11: the plan was silent, and nothing ever put it back."""
+    before = _live()["spec"]
+    here = ("-n", NAMESPACE)
+    second = {"name": "second", "image": "example.invalid/second:1"}
+    old = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": AGENT, "namespace": NAMESPACE}}
+    old["spec"] = {"selector": before["selector"], "template": {"spec": {"containers": [second]}}}
+    kubectl("rollout", "pause", f"deployment/{AGENT}", *here)  # no pod of these is wanted: the words are
+    kubectl("set", "env", f"deployment/{AGENT}", *here, "GEHEIM=hunter2")
+    kubectl("apply", "--server-side", "--field-manager=handbook", "-f", "-", stdin=json.dumps(old))
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}
+    kubectl("patch", "deployment", AGENT, *here, "-p", json.dumps({"spec": {"strategy": strategy, "paused": None}}))
+    policy = json.dumps({"spec": {"refreshPolicy": "CreatedOnce"}})
+    kubectl("patch", "externalsecret", f"{AGENT}-env-secret", *here, "--type=merge", "-p", policy)
+
+    told = (
+        "ExternalSecret spec.refreshPolicy",
+        "containers[openclaw].env[GEHEIM] added by kubectl-set, removed",
+        "containers[second] added by handbook, removed",
+        "spec.strategy.type: 'RollingUpdate' -> 'Recreate' (by kubectl-patch)",
+    )
+    seen = fleet.rollout(AGENT, "--check", "--diff").ok()
+    plan = fleet.rollout(AGENT).ok()
+    for words in told:
+        assert words in seen.output, seen.output
+        assert words in plan.output, plan.output
+    assert "hunter2" not in seen.output + plan.output
+    fields = [line for change in plan.results[AGENT]["changes"] for line in change["fields"]]
+    foretold = [line for change in seen.results[AGENT]["changes"] for line in change["fields"]]
+    assert fields == foretold, "check mode says what the run does, field for field"
+    after = _live()["spec"]
+    assert after == before
+    external = get("externalsecret", f"{AGENT}-env-secret")
+    assert external
+    assert external["spec"].get("refreshPolicy", "Periodic") == "Periodic"
+    assert not fleet.rollout(AGENT).ok().changed(AGENT)
+
+
+def test_what_was_taken_out_of_the_inventory_is_told_and_makes_a_new_pod(fleet: Fleet) -> None:
+    """Trials B1: "no restart: a field that is not wanted any more", then a new pod."""
+    fleet.variables = {"agent_env": {"MARK": "two"}}
+    fleet.rollout(AGENT).ok()
+    fleet.variables = {}
+    seen = fleet.rollout(AGENT, "--check").ok()
+    words = "containers[openclaw].env[MARK] removed, was {'name': 'MARK', 'value': 'two'}"
+    assert f"{AGENT}: new pod: " in seen.output
+    assert words in seen.output, seen.output
+    run = fleet.rollout(AGENT).ok()
+    assert words in run.output
+    assert "env" not in _container()
+    assert not fleet.rollout(AGENT).ok().changed(AGENT)
+
+
 def test_a_paused_deployment_is_named_before_any_write(fleet: Fleet, proxy: Through) -> None:
     kubectl("rollout", "pause", f"deployment/{AGENT}", "-n", NAMESPACE)
     try:

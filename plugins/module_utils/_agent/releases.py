@@ -22,6 +22,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import sealed, unsealed
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.version import VERSION
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
@@ -36,7 +37,8 @@ _FACTS = "facts.json"
 
 @dataclass(frozen=True)
 class Release:
-    """deployment is the rendered object; image its reference; secret_version Vault's version, or 'unproved'."""
+    """deployment is the rendered object; image its reference; secret_version Vault's version, or 'unproved'; collection
+    the version of ours that rendered it (0.1.0 did not say)."""
 
     id: str
     deployment: Object
@@ -45,6 +47,7 @@ class Release:
     secret_version: str
     at: str
     by: str
+    collection: str = "0.1.0"
 
     def shown(self) -> str:
         return f"{self.id} ({self.image.partition('@')[2][:19] or self.image}, {self.at})"
@@ -119,9 +122,8 @@ def new(kept: list[Release], deployment: Object, secret_version: str, by: str) -
     annotations = deployment["metadata"].get("annotations") or {}
     container = gateway_of(deployment["spec"]["template"]["spec"])
     at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Release(
-        f"r{number}", deployment, container["image"], annotations.get(names.IMAGE_TAG, ""), secret_version, at, by
-    )
+    tag = annotations.get(names.IMAGE_TAG, "")
+    return Release(f"r{number}", deployment, container["image"], tag, secret_version, at, by, VERSION)
 
 
 def manifest(agent: Home, kept: list[Release], record: Record | None) -> Object:

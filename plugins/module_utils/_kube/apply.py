@@ -6,7 +6,7 @@ that was read after it. The lock is asked before each attempt of a request, not 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
@@ -14,17 +14,20 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import (
-    differences,
-    drift,
+    Change,
+    compare,
     readable,
+    shown,
     substance,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import as_applied
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME, DEPLOYMENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import as_applied, is_whole
 
 _ATTEMPTS = 6
+#: A line of progress names no more.
+_FIELDS_TOLD = 4
 Settle = Callable[["Object | None"], "Object | None"]
 
 
@@ -47,10 +50,11 @@ class Writer:
         """The object as the server keeps it; nothing is sent where live already is as wanted. settle: what must be so
         before each attempt that is none of a dry run, given the object as it was seen; it answers with the one that is
         there then, and has a word on one that is on its way, too."""
-        if live is not None and not differences(wanted, live) and not (settle and is_going(live)):
+        changes = compare(wanted, live) if live else []
+        if live is not None and not changes and not (settle and is_going(live)):
             return live
         try:
-            kept = self._send(wanted, live, settle)
+            kept = self._send(wanted, live, changes, settle)
         except NotFound:
             if live is not None or not self.dry_run:
                 raise
@@ -58,7 +62,7 @@ class Writer:
             self.unseen.append(wanted["kind"])
             kept = wanted
         if live is None or substance(live) != substance(kept):
-            self._note(wanted, live, kept)
+            self._note(wanted, live, kept, changes)
         return kept
 
     def remove(self, live: Object) -> None:
@@ -74,7 +78,7 @@ class Writer:
                 )
             try:
                 if self.kube.delete(found, dry_run=self.dry_run, ask=self.may_write):
-                    self._note(found, found, None)
+                    self._note(found, found, None, [])
                 return
             except Conflict:
                 found = self._look_again(live)
@@ -107,16 +111,22 @@ class Writer:
         number and stops."""
         return self.signal(live, names.FENCE_MANAGER, names.FENCE, str(self.fence))
 
-    def _send(self, wanted: Object, live: Object | None, settle: Settle | None) -> Object:
+    def _send(self, wanted: Object, live: Object | None, changes: list[Change], settle: Settle | None) -> Object:
         force = self.take_ownership
         name = f"{wanted['kind']} {wanted['metadata']['name']}"
         is_split = self.dry_run
+        self._tell(name, {change.path: change.manager for change in changes if is_whole(wanted["kind"], change.path)})
         for _attempt in range(_ATTEMPTS):
             if settle and not self.dry_run:
                 live = settle(live)
             try:
                 if live is None:
                     return self.kube.create(wanted, dry_run=self.dry_run, ask=self.may_write)
+                if has_other_strategy(wanted, live):
+                    if self.dry_run:
+                        wanted = without_strategy(wanted)
+                    else:
+                        live = self._strategy_first(wanted, live)
                 if not is_split:
                     merged = self._as_applied(live)
                     is_split = merged is None
@@ -127,21 +137,33 @@ class Writer:
                 return kept if self.dry_run or not is_split else self._put_together(wanted, kept)
             except Conflict as error:
                 # Where what we created is still an entry of its own, it is our own that an apply conflicts with.
-                owners = {field: owner for field, owner in error.owners.items() if owner != names.FIELD_MANAGER}
+                others = {field: owner for field, owner in error.owners.items() if owner != names.FIELD_MANAGER}
+                owners = {field: owner for field, owner in others.items() if not is_whole(wanted["kind"], field)}
                 if all(owner.startswith("kubectl") for owner in owners.values()) and error.owners:
-                    if owners:
-                        self.progress(
-                            f"{name}: {', '.join(sorted(owners))} changed by hand "
-                            f"({', '.join(sorted(set(owners.values())))}); putting back"
-                        )
+                    self._tell(name, owners)
                     force = True
                     continue
                 if owners:
                     raise
             live = self._look_again(wanted)
-            if live is not None and not differences(wanted, live):
+            if live is not None and not compare(wanted, live):
                 return live  # our own write, whose answer was lost
         raise _never_still(wanted)
+
+    def _tell(self, name: str, by: Mapping[str, str]) -> None:
+        """by: field -> whose hand was on it, '' where it was ours."""
+        hands = {path: manager for path, manager in by.items() if manager}
+        if hands:
+            fields = ", ".join(sorted(hands)[:_FIELDS_TOLD])
+            self.progress(f"{name}: {fields} changed by hand ({', '.join(sorted(set(hands.values())))}); putting back")
+
+    def _strategy_first(self, wanted: Object, live: Object) -> Object:
+        """With another strategy the next template would be a second pod beside the first. A merge, and before all else:
+        an apply leaves the rollingUpdate that the server has put in, and is refused for it."""
+        meta = {name: live["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
+        strategy = {**wanted["spec"]["strategy"], "rollingUpdate": None}
+        body = {"metadata": meta, "spec": {"strategy": strategy}}
+        return self.kube.merge(BY_NAME[live["kind"]], body, ask=self.may_write)
 
     def _as_applied(self, live: Object) -> Object | None:
         """The object with all that is ours in the entry of our applies (see managed_fields). None where a policy does
@@ -182,9 +204,9 @@ class Writer:
             )
         return live
 
-    def _note(self, wanted: Object, live: Object | None, kept: Object | None) -> None:
+    def _note(self, wanted: Object, live: Object | None, kept: Object | None, changes: list[Change]) -> None:
         what = "created" if live is None else "removed" if kept is None else "changed"
-        lines = [] if live is None or kept is None else drift(wanted, live)
+        lines = shown(changes)
         kind = wanted["kind"]
         name = wanted["metadata"]["name"]
         self.changes.append({"kind": kind, "name": name, "change": what, "fields": lines[:20]})
@@ -193,6 +215,16 @@ class Writer:
         self.diffs.append(
             {"before_header": f"{kind} {name}", "after_header": f"{kind} {name}", "before": before, "after": after}
         )
+
+
+def has_other_strategy(wanted: Object, live: Object) -> bool:
+    strategies = [(one["spec"].get("strategy") or {}).get("type") for one in (wanted, live)] if "spec" in live else []
+    return wanted["kind"] == DEPLOYMENT.name and strategies[:1] != strategies[1:]
+
+
+def without_strategy(wanted: Object) -> Object:
+    """For a dry run, which cannot see what another dry run would have done first."""
+    return {**wanted, "spec": {name: part for name, part in wanted["spec"].items() if name != "strategy"}}
 
 
 def fence_of(live: Object) -> int:

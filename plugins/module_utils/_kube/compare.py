@@ -1,21 +1,61 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wanted against live, field by field: pure, without a request. What others added to an object is not ours to judge."""
+"""Wanted, owned and live, field by field: pure, without a request. One comparison for the plan, check mode, the write
+and what is told of drift. What others added is not ours to judge, but for what is ours whole (managed_fields)."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import RENDERED
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import (
+    ABSENT,
+    Owned,
+    is_whole,
+    owned,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FIELD_MANAGER, RENDERED
 
 #: Lists whose items others may add to (sidecars, injected volumes) are matched by the key the API server merges by.
 _MERGE_KEYS = ("name", "mountPath", "containerPort", "key")
 _SERVERS_OWN = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 _NOISE = ("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration")
 _UNORDERED = ("add", "drop", "policyTypes", "accessModes")
+#: Of other hands in a pod template, what may stay: `kubectl rollout restart` writes it.
+_MAY_STAY = ".kubectl.kubernetes.io/restartedAt"
+#: What the server puts into an object that was made by a POST, and counts as ours: field -> values.
+_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "apiVersion": ("v1",),
+    "conversionStrategy": ("Default",),
+    "creationPolicy": ("Owner",),
+    "decodingStrategy": ("None",),
+    "deletionPolicy": ("Retain",),
+    "dnsPolicy": ("ClusterFirst",),
+    "failureThreshold": (3,),
+    "kind": ("SecretStore",),
+    "metadataPolicy": ("None",),
+    "nullBytePolicy": ("Ignore",),
+    "periodSeconds": (10,),
+    "procMount": ("Default",),
+    "progressDeadlineSeconds": (600,),
+    "protocol": ("TCP",),
+    "refreshPolicy": ("Periodic",),
+    "resources": ({},),
+    "restartPolicy": ("Always",),
+    "revisionHistoryLimit": (10,),
+    "schedulerName": ("default-scheduler",),
+    "scheme": ("HTTP",),
+    "securityContext": ({},),
+    "successThreshold": (1,),
+    "terminationGracePeriodSeconds": (30,),
+    "terminationMessagePath": ("/dev/termination-log",),
+    "terminationMessagePolicy": ("File",),
+    "timeoutSeconds": (1,),
+    "volumeMode": ("Filesystem",),
+}
 
 
 def _merge_key(wanted: list[Any]) -> str:
@@ -32,46 +72,98 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _list_differences(wanted: list[Any], live: list[Any], path: str) -> list[str]:
+class Change(NamedTuple):
+    """path: of the field. words: what is otherwise, to be read behind it. manager: who did it, '' where it was us."""
+
+    path: str
+    words: str
+    manager: str = ""
+
+    @property
+    def line(self) -> str:
+        return f"{self.path}{self.words}"
+
+
+def compare(wanted: Object, live: Object) -> list[Change]:
+    """All that makes a live object another one than the wanted: what is missing or otherwise; what was wanted once and
+    is no longer; what another hand has put where nobody's belongs but ours. [] when all is as wanted.
+
+    Of another hand's variables only the names are told: somebody may have set a token there.
+    """
+    theirs: dict[str, str] = {}
+    removed: dict[str, Change] = {}
+    shrank = _seal(wanted) != _seal(live)
+    for one in owned(wanted, live):
+        if one.manager != FIELD_MANAGER:
+            theirs[one.path] = one.manager
+            if one.wanted is ABSENT and is_whole(live["kind"], one.path) and not one.path.endswith(_MAY_STAY):
+                removed[one.path] = Change(one.path, f" added by {one.manager}, removed", one.manager)
+        elif shrank and one.wanted is ABSENT and not _is_told_otherwise(one):
+            removed.setdefault(one.path, Change(one.path, f" removed, was {_shown(one.live)}"))
+    return [_signed(change, theirs) for change in differences(wanted, live)] + list(removed.values())
+
+
+def _is_told_otherwise(one: Owned) -> bool:
+    """What the server has put in by itself, and our own seal."""
+    name = one.path.rpartition(".")[2]
+    is_default = one.operation == "Update" and name in _DEFAULTS and one.live in _DEFAULTS[name]
+    return is_default or RENDERED in one.path
+
+
+def _seal(item: Object) -> str:
+    return str((item["metadata"].get("annotations") or {}).get(RENDERED) or "")
+
+
+def _signed(change: Change, theirs: Mapping[str, str]) -> Change:
+    """With the name of whoever changed it, where that was not us."""
+    by = next((manager for path, manager in theirs.items() if _is_at(change.path, path)), "")
+    if not by:
+        return change
+    is_variable = ".env[" in change.path
+    return Change(change.path, f" changed by {by}" if is_variable else f"{change.words} (by {by})", by)
+
+
+def _is_at(path: str, above: str) -> bool:
+    return path == above or path.startswith((f"{above}.", f"{above}["))
+
+
+def differences(wanted: Any, live: Any, path: str = "") -> Iterator[Change]:
+    """For each wanted field that is not so."""
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        for field, value in wanted.items():
+            where = f"{path}.{field}" if path else str(field)
+            if field in live:
+                yield from differences(value, live[field], where)
+            else:
+                yield Change(where, " is missing")
+    elif isinstance(wanted, list) and isinstance(live, list):
+        yield from _of_lists(wanted, live, path)
+    elif wanted != live or isinstance(wanted, bool) != isinstance(live, bool):
+        yield Change(path, f": {_shown(live)} -> {_shown(wanted)}")
+
+
+def _of_lists(wanted: list[Any], live: list[Any], path: str) -> Iterator[Change]:
     key = _merge_key(wanted)
     if key and all(isinstance(item, dict) for item in live):
-        found: list[str] = []
         by_key = {item.get(key): item for item in live}
         for item in wanted:
             name = f"{path}[{item[key]}]"
-            found += differences(item, by_key[item[key]], name) if item[key] in by_key else [f"{name} is missing"]
-        return found
-    if len(wanted) != len(live):
-        return [f"{path}: {_shown(live)} -> {_shown(wanted)}"]
-    return [
-        line
-        for index, (one, other) in enumerate(zip(wanted, live, strict=True))
-        for line in differences(one, other, f"{path}[{index}]")
-    ]
+            if item[key] in by_key:
+                yield from differences(item, by_key[item[key]], name)
+            else:
+                yield Change(name, " is missing")
+    elif path.rpartition(".")[2] in _UNORDERED and sorted(map(str, wanted)) == sorted(map(str, live)):
+        return
+    elif len(wanted) != len(live):
+        yield Change(path, f": {_shown(live)} -> {_shown(wanted)}")
+    else:
+        for index, (one, other) in enumerate(zip(wanted, live, strict=True)):
+            yield from differences(one, other, f"{path}[{index}]")
 
 
-def differences(wanted: Any, live: Any, path: str = "") -> list[str]:
-    """Lines 'path: live -> wanted' for each wanted field that is not so; [] when all is as wanted."""
-    if isinstance(wanted, dict) and isinstance(live, dict):
-        found: list[str] = []
-        for field, value in wanted.items():
-            where = f"{path}.{field}" if path else str(field)
-            found += differences(value, live[field], where) if field in live else [f"{where} is missing"]
-        return found
-    if isinstance(wanted, list) and isinstance(live, list):
-        if path.rpartition(".")[2] in _UNORDERED and sorted(map(str, wanted)) == sorted(map(str, live)):
-            return []
-        return _list_differences(wanted, live, path)
-    return (
-        []
-        if wanted == live and isinstance(wanted, bool) == isinstance(live, bool)
-        else [f"{path}: {_shown(live)} -> {_shown(wanted)}"]
-    )
-
-
-def drift(wanted: Object, live: Object) -> list[str]:
-    """As differences, without our own seal: what is really otherwise, for people to read."""
-    return [line for line in differences(wanted, live) if RENDERED not in line]
+def shown(changes: Iterable[Change]) -> list[str]:
+    """For people to read: without our own seal."""
+    return [change.line for change in changes if RENDERED not in change.path]
 
 
 def substance(live: Object | None) -> Object:

@@ -11,14 +11,24 @@ from client-side apply.
 
 from __future__ import annotations
 
-import copy
+import json
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FIELD_MANAGER
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FENCE_MANAGER, FIELD_MANAGER
 
 Fields = dict[str, Any]
+#: Kind -> what of it is ours whole: no other hand's field stays there. In a pod template one container too many is a
+#: second gateway.
+WHOLE: dict[str, tuple[str, ...]] = {
+    "Deployment": ("spec", "template"),
+    "ExternalSecret": ("spec",),
+    "SecretStore": ("spec",),
+}
+#: Of other hands in a pod template, what may stay: `kubectl rollout restart` writes it.
+_MAY_STAY = ("f:metadata", "f:annotations", "f:kubectl.kubernetes.io/restartedAt")
 
 
 def _is_ours(entry: Object, operation: str) -> bool:
@@ -38,18 +48,124 @@ def united(one: Fields, other: Fields) -> Fields:
     }  # fmt: skip
 
 
+def is_whole(kind: str, path: str) -> bool:
+    """Whether a field, as a comparison or a conflict names it, is in what is ours whole."""
+    whole = ".".join(WHOLE.get(kind, ("",)))
+    return bool(whole) and f"{path.lstrip('.')}.".startswith((f"{whole}.", f"{whole}["))
+
+
 def as_applied(live: Object) -> list[Object] | None:
-    """managedFields with all that is ours in the one entry of our applies; None where that is so already."""
+    """managedFields with all that is ours in the one entry of our applies, and with what others have put into what is
+    ours whole: the apply that follows takes away what is not wanted. None where all of that is so already."""
     entries: list[Object] = live["metadata"].get("managedFields") or []
-    updated = [entry for entry in entries if _is_ours(entry, "Update")]
-    if not updated:
+    ours = [one for one in entries if _is_ours(one, "Apply")] + [one for one in entries if _is_ours(one, "Update")]
+    left = []
+    taken = []
+    for entry in entries:
+        if entry in ours:
+            continue
+        goes, stays = _parted(entry, live["kind"])
+        taken += [goes] if goes else []
+        left += [{**entry, "fieldsV1": stays} if goes else entry] if stays or not goes else []
+    if not taken and not any(_is_ours(entry, "Update") for entry in ours):
         return None
     # Of several versions of the API: the newest says how the fields are called today.
-    ours = [*(entry for entry in entries if _is_ours(entry, "Apply")), *updated]
-    merged = {**copy.deepcopy(ours[-1]), "operation": "Apply"}
-    for entry in ours:
-        merged["fieldsV1"] = united(merged.get("fieldsV1") or {}, entry.get("fieldsV1") or {})
-    return [*(entry for entry in entries if entry not in ours), merged]
+    new = {"manager": FIELD_MANAGER, "apiVersion": live["apiVersion"], "fieldsType": "FieldsV1"}
+    merged: Object = {**(ours[-1] if ours else new), "operation": "Apply", "fieldsV1": {}}
+    for fields in (*(entry.get("fieldsV1") or {} for entry in ours), *taken):
+        merged["fieldsV1"] = united(merged["fieldsV1"], fields)
+    return [*left, merged]
+
+
+def _is_others(entry: Object) -> bool:
+    """Another hand's, of the object itself."""
+    mine = (FIELD_MANAGER, FENCE_MANAGER)
+    is_status = entry.get("subresource") == "status"
+    return entry.get("manager") not in mine and not is_status and entry.get("fieldsType", "FieldsV1") == "FieldsV1"
+
+
+def _parted(entry: Object, kind: str) -> tuple[Fields | None, Fields | None]:
+    """(what of another's fields lies in what is ours whole, and may not stay; the rest), None for nothing."""
+    fields: Fields = entry.get("fieldsV1") or {}
+    if kind not in WHOLE or not _is_others(entry):
+        return None, fields
+    whole = tuple(f"f:{name}" for name in WHOLE[kind])
+    inside, outside = _split(fields, whole)
+    stays, goes = _split(inside or {}, (*whole, *_MAY_STAY))
+    return goes, united(outside or {}, stays or {})
+
+
+def _split(fields: Fields, path: tuple[str, ...]) -> tuple[Fields | None, Fields | None]:
+    """(the part of the tree at the path, what is left of the tree), both from the top; None for nothing."""
+    if not path:
+        return fields, None
+    step = path[0]
+    if step not in fields:
+        return None, fields if set(fields) - {"."} else None
+    part, rest = _split(fields[step], path[1:])
+    left = {name: below for name, below in fields.items() if name != step}
+    if rest is not None:
+        left[step] = rest
+    return None if part is None else {step: part}, left if set(left) - {"."} else None
+
+
+class Owned(NamedTuple):
+    """A field of a live object that somebody owns. wanted, live: what stands there, ABSENT where nothing is wanted."""
+
+    path: str
+    manager: str
+    operation: str
+    wanted: Any
+    live: Any
+
+
+ABSENT: Any = object()
+
+
+def owned(wanted: Object, live: Object) -> Iterator[Owned]:
+    """Fields that some manager owns, each at the highest level at which nothing is wanted, else at its own."""
+    for entry in live["metadata"].get("managedFields") or []:
+        if _is_others(entry) or _is_ours(entry, "Apply") or _is_ours(entry, "Update"):
+            for path, want, have in _leaves(entry.get("fieldsV1") or {}, wanted, live, ""):
+                yield Owned(path, entry["manager"], entry.get("operation") or "", want, have)
+
+
+def _leaves(fields: Fields, wanted: Any, live: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    for step, below in fields.items():
+        if step == ".":
+            continue
+        where, want, have = _step(step, wanted, live, path)
+        if have is ABSENT:
+            continue  # a field that has gone since
+        if want is ABSENT and any(one.startswith("k:") for one in below):
+            yield from _leaves(below, [], have, where)  # a list whose items have names is told item by item
+        elif want is ABSENT or not set(below) - {"."}:
+            yield where, want, have
+        else:
+            yield from _leaves(below, want, have, where)
+
+
+def _step(step: str, wanted: Any, live: Any, path: str) -> tuple[str, Any, Any]:
+    """One step of FieldsV1: f:<field>, k:<keys of an item of a list>, v:<item of a set>."""
+    sort, _colon, name = step.partition(":")
+    if sort == "f":
+        want, have = (part.get(name, ABSENT) if isinstance(part, dict) else ABSENT for part in (wanted, live))
+        return f"{path}.{name}".lstrip("."), want, have
+    items, wishes = (part if isinstance(part, list) else [] for part in (live, wanted))
+    if sort == "v":
+        value = json.loads(name)
+        want, have = (value if value in part else ABSENT for part in (wishes, items))
+        return f"{path}[{value}]", want, have
+    keys = json.loads(name) if sort == "k" else {}
+    have = next((one for one in items if _has(one, keys)), ABSENT)
+    # What the server defaults (a port's protocol) may be missing in the wish.
+    want = next((one for one in wishes if isinstance(one, dict) and _has({**keys, **one}, keys)), ABSENT)
+    shown = have.get("name") if isinstance(have, dict) else None
+    return f"{path}[{shown or next(iter(keys.values()), '')}]", want, have
+
+
+def _has(item: Any, keys: dict[str, Any]) -> bool:
+    return isinstance(item, dict) and bool(keys) and all(item.get(key) == value for key, value in keys.items())
 
 
 _MANAGER = re.compile(r'conflict with "([^"]+)"')

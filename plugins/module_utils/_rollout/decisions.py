@@ -18,17 +18,26 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     supporting,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.version import VERSION
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences, drift
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import Change, compare, shown
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available, is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, NETWORK_POLICY
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import is_whole
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, Home
 
 _RELOADER = ("reloader.stakater.com/", "secret.reloader.stakater.com/", "configmap.reloader.stakater.com/")
+
+_INIT = f"initContainers[{names.INIT_CONTAINER}]"
+#: Fields of the template that no inventory decides, in a word for people.
+_OF_THE_COLLECTION = {
+    "init container": (f"{_INIT}.command", f"{_INIT}.workingDir", f"{_INIT}.env[{names.VOLUME}]"),
+    "pod label": ("labels.app.kubernetes.io/component",),
+}
 
 
 @dataclass(frozen=True)
@@ -116,16 +125,20 @@ def stamps_for(agent: Agent, live: Live, vault_version: int | None, restart_id: 
     there = live.template_annotation(names.SECRET_VERSION)
     seed = live.seed if live.seed != seed_text(agent) else ""
     carried = Stamps(str(vault_version) if vault_version is not None else there, restart, seed)
-    if carried.secret_version and live.deployment and not _template_differences(agent, live, carried):
+    if carried.secret_version and live.deployment and not _makes_a_pod(_changes(agent, live, carried)):
         return carried
     return Stamps(str(vault_version) if vault_version is not None else UNPROVED, restart)
 
 
-def _template_differences(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
-    if not live.deployment or is_going(live.deployment):
-        return ["new"]
-    wanted = deployment(agent, stamps, live.facts)
-    return differences(wanted["spec"]["template"], live.deployment["spec"]["template"])
+def _changes(agent: Agent, live: Live, stamps: Stamps) -> list[Change] | None:
+    """Of the Deployment; None where it is to be made."""
+    if live.deployment is None or is_going(live.deployment):
+        return None
+    return compare(sealed(deployment(agent, stamps, live.facts)), live.deployment)
+
+
+def _makes_a_pod(changes: list[Change] | None) -> bool:
+    return changes is None or any(is_whole(DEPLOYMENT.name, change.path) for change in changes)
 
 
 def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
@@ -137,13 +150,12 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
         found = live.objects.get(wanted["kind"])
         if found is None:
             reasons.append(f"{wanted['kind']} is to be made")
-        elif differences(wanted, found):
-            reasons += [f"{wanted['kind']} {line}" for line in drift(wanted, found)] or [
-                f"{wanted['kind']}: a field that is not wanted any more"
-            ]
+        elif changes := compare(wanted, found):
+            reasons += _lines(wanted["kind"], shown(changes))
     if network_policy(agent) is None and NETWORK_POLICY.name in live.objects:
         reasons.append("NetworkPolicy is to be removed (agent_network: open)")
-    reasons += _deployment_reasons(agent, live, stamps)
+    changes_of_deployment = _changes(agent, live, stamps)
+    reasons += _deployment_reasons(agent, live, stamps, changes_of_deployment)
     if not reasons and live.deployment:
         wanted = sealed(deployment(agent, stamps, live.facts))
         if not live.facts.replicas:
@@ -152,19 +164,22 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
             reasons.append("no pod is available")
         elif not releases.is_recorded(live.releases, wanted):
             reasons.append("the running release was not recorded yet")
-    # A template that differs is a reason: where there is none, it need not be compared once more.
-    restarts = bool(reasons and _template_differences(agent, live, stamps))
-    return AgentPlan(agent, reasons, restarts, stamps)
+    return AgentPlan(agent, reasons, _makes_a_pod(changes_of_deployment), stamps)
 
 
-def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
+def _lines(kind: str, lines: list[str]) -> list[str]:
+    """Where nothing but the seal differs, a field went that nobody owned."""
+    return [f"{kind} {line}" for line in lines] or [f"{kind}: a field that is not wanted any more"]
+
+
+def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps, changes: list[Change] | None) -> list[str]:
     found = live.deployment
     wanted = sealed(deployment(agent, stamps, live.facts))
     if found is None:
         return [f"{DEPLOYMENT.name} is to be made"]
     if is_going(found):
         return [f"{DEPLOYMENT.name} was deleted and is on its way; it is to be made anew"]
-    if not differences(wanted, found):
+    if not changes:
         return []
     reasons = []
     if live.image != agent.image.pinned:
@@ -179,11 +194,28 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps) -> list[str]:
         reasons.append(f"restart {stamps.restart_id}")
     told, by_probes = probes.told(wanted, found)
     reasons += [told] if told else []
+    newer, by_newer = _newer_collection(live, changes)
+    reasons += [newer] if newer else []
     # What was said above. An init container's image alone is not.
     of_image = (".image: ",) if live.image != agent.image.pinned else ()
-    known = (names.SECRET_VERSION, names.RESTART_ID, *of_image, *by_probes)
-    reasons += [f"{DEPLOYMENT.name} {line}" for line in drift(wanted, found) if not any(mark in line for mark in known)]
-    return reasons or [f"{DEPLOYMENT.name}: a field that is not wanted any more"]
+    known = (names.SECRET_VERSION, names.RESTART_ID, *of_image, *by_probes, *by_newer)
+    lines = [line for line in shown(changes) if not any(mark in line for mark in known)]
+    return reasons + _lines(DEPLOYMENT.name, lines) if lines or not reasons else reasons
+
+
+def _newer_collection(live: Live, changes: list[Change]) -> tuple[str, tuple[str, ...]]:
+    """What of it comes from a newer version of this collection, in a few words; and the marks of the lines that say the
+    same field by field."""
+    release = releases.last_good(live.releases)
+    if release is None or release.collection == VERSION:
+        return "", ()
+    found = {words: marks for words, marks in _OF_THE_COLLECTION.items() if _is_among(marks, changes)}
+    marks = tuple(mark for marks in found.values() for mark in marks)
+    return (f"digitalsys.agents {release.collection} -> {VERSION}: {', '.join(found)}" if found else ""), marks
+
+
+def _is_among(marks: tuple[str, ...], changes: list[Change]) -> bool:
+    return any(mark in change.path for mark in marks for change in changes)
 
 
 def _short(image: str) -> str:

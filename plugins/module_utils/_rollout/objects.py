@@ -13,7 +13,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     APPLIED,
     CONFIG_MAP,
@@ -82,8 +82,7 @@ def _differs(agent: Agent, params: Params, live: Live) -> bool:
         return False
     found = live.objects
     return any(
-        wanted["kind"] not in found or differences(wanted, found[wanted["kind"]])
-        for wanted in _wanted(agent, params, live)
+        wanted["kind"] not in found or compare(wanted, found[wanted["kind"]]) for wanted in _wanted(agent, params, live)
     )
 
 

@@ -30,7 +30,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
     ROLLOUT_NEEDS,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available, is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     APPLIED,
@@ -101,7 +101,7 @@ def _may_be_idle(run: Session[Agent], version: int | None, restart_id: str) -> b
     standing = live.deployment
     if standing is None or is_going(standing):
         return False
-    return not differences(sealed(deployment(run.agent, stamps, live.facts)), standing)
+    return not compare(sealed(deployment(run.agent, stamps, live.facts)), standing)
 
 
 def _look(run: Session[Agent]) -> Live:

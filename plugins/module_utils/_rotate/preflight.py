@@ -12,7 +12,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import require_vault_permissions
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
@@ -81,7 +81,7 @@ def require_settled(agent: Home, live: Live) -> None:
     if live.deployment is None or release is None:
         raise AgentError(ErrorKind.ROLLOUT, f"{agent.name} was never rolled out", f"First: {again}")
     stamp = live.template_annotation(names.SECRET_VERSION)
-    if differences(releases.revived(release, stamp, live.facts), live.deployment):
+    if compare(releases.revived(release, stamp, live.facts), live.deployment):
         raise AgentError(
             ErrorKind.ROLLOUT,
             f"{agent.name}: what runs is not the release {release.shown()} that was proved",

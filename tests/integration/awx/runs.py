@@ -31,7 +31,7 @@ INPUTS: dict[str, Any] = {
 }
 VARIABLES: dict[str, Any] = {
     "awx_scm_url": "https://git.example.com/agents.git",
-    "awx_execution_environment_image": "registry.example.com/agents-ee:0.1.0",
+    "awx_execution_environment_image": "registry.example.com/agents-ee:0.2.0",
     "awx_credential_inputs": INPUTS,
     "awx_rotate_rrule": "DTSTART:20260101T030000Z RRULE:FREQ=MONTHLY;INTERVAL=1",
 }

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, rendered
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import differences, drift, readable
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import compare
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import readable
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FENCE_MANAGER, FIELD_MANAGER
 from tests.unit.builders import agent, served
 
 TOLERATIONS = [{"key": "bots", "effect": "NoSchedule"}, {"key": "bots", "effect": "NoExecute"}]
@@ -25,6 +27,10 @@ FULL = {
     "network_ingress": [{"podSelector": {}}],
     "command": ["tini", "--"],
 }
+
+
+def differences(wanted: Any, live: Any) -> list[str]:
+    return [change.line for change in compare.differences(wanted, live)]
 
 
 @pytest.mark.parametrize(
@@ -99,10 +105,139 @@ def test_the_order_of_a_set_does_not_matter(field: str) -> None:
     assert differences({field: ["A", "B"]}, {field: ["B", "C"]})
 
 
-def test_a_removed_field_is_seen_by_the_seal_and_not_shown_as_drift() -> None:
+def test_a_removed_field_is_seen_by_the_seal_where_nothing_else_tells_of_it() -> None:
     before, after = (rendered(agent(env=env), Stamps())[-1] for env in ({"A": "1"}, {}))
-    assert differences(after, served(before))
-    assert drift(after, served(before)) == []
+    changes = compare.compare(after, served(before))
+    assert changes
+    assert compare.shown(changes) == []
+
+
+# Who owns a field: as the API server keeps it.
+
+ENV = 'k:{"name":"MARK"}'
+CONTAINER = 'k:{"name":"openclaw"}'
+
+
+def entry(fields: dict[str, Any], manager: str = FIELD_MANAGER, operation: str = "Apply", **more: Any) -> Any:
+    return {"manager": manager, "operation": operation, "fieldsType": "FieldsV1", "fieldsV1": fields, **more}
+
+
+def in_pod(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"f:spec": {"f:template": {"f:spec": fields}}}
+
+
+def of_container(fields: dict[str, Any]) -> dict[str, Any]:
+    return in_pod({"f:containers": {CONTAINER: {".": {}, "f:name": {}, **fields}}})
+
+
+def live(*entries: Any, env: dict[str, str] | None = None, container: Any = None) -> Any:
+    """A Deployment as we made it with these variables, and with what else stands in its container."""
+    made = served(rendered(agent(env=env or {}), Stamps("4"))[-1], managedFields=list(entries))
+    made["spec"]["template"]["spec"]["containers"][0].update(container or {})
+    return made
+
+
+def told(found: Any, **options: Any) -> list[str]:
+    return compare.shown(compare.compare(rendered(agent(**options), Stamps("4"))[-1], found))
+
+
+PLACE = "spec.template.spec.containers[openclaw]"
+
+
+@pytest.mark.parametrize("operation", ["Apply", "Update"])
+def test_what_was_taken_out_of_the_wish_is_told_by_its_name_and_value(operation: str) -> None:
+    """Trials B1: "a field that is not wanted any more", fields: []."""
+    env: dict[str, Any] = {".": {}, ENV: {".": {}, "f:name": {}, "f:value": {}}}
+    defaults = {"f:terminationMessagePath": {}, "f:resources": {}, "f:terminationMessagePolicy": {}}
+    found = live(
+        entry(of_container({"f:env": env, **defaults}), operation="Update" if operation == "Update" else "Apply"),
+        env={"MARK": "two", "KEPT": "x"},
+    )
+    lines = told(found, env={"KEPT": "x"})
+    assert f"{PLACE}.env[MARK] removed, was {{'name': 'MARK', 'value': 'two'}}" in lines
+    if operation == "Update":
+        assert len(lines) == 1, "what the server puts in by itself is nothing that was wanted"
+    assert f"{PLACE}.env[MARK] removed, was " in "".join(told(found)), "also where it was the only one"
+
+
+def test_while_the_wish_is_the_same_nothing_of_ours_is_unwanted() -> None:
+    """As after a POST, which counts the server's defaults as ours."""
+    assert told(live(entry(of_container({"f:tty": {}}), operation="Update"), container={"tty": True})) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "container", "line"),
+    [
+        ({"f:tty": {}}, {"tty": True}, f"{PLACE}.tty added by kubectl-edit, removed"),
+        (
+            {"f:env": {".": {}, 'k:{"name":"TOKEN"}': {".": {}, "f:name": {}, "f:value": {}}}},
+            {"env": [{"name": "TOKEN", "value": "geheim"}]},
+            f"{PLACE}.env[TOKEN] added by kubectl-edit, removed",
+        ),
+        (
+            {"f:lifecycle": {"f:preStop": {}}},
+            {"lifecycle": {"preStop": {}}},
+            f"{PLACE}.lifecycle added by kubectl-edit",
+        ),
+    ],
+)
+def test_another_hand_in_the_pod_template_is_named_and_its_values_are_not(
+    fields: dict[str, Any], container: dict[str, Any], line: str
+) -> None:
+    """Trials A3 and B2: it stayed, "nothing to do"."""
+    (found,) = told(live(entry(of_container(fields), "kubectl-edit", "Update"), container=container))
+    assert found.startswith(line)
+    assert "geheim" not in found
+
+
+def test_a_second_container_is_named() -> None:
+    second = in_pod({"f:containers": {'k:{"name":"roberval"}': {".": {}, "f:name": {}, "f:image": {}}}})
+    found = live(entry(second, "kubectl-client-side-apply", "Update"))
+    found["spec"]["template"]["spec"]["containers"].append({"name": "roberval", "image": "x"})
+    assert told(found) == [
+        "spec.template.spec.containers[roberval] added by kubectl-client-side-apply, removed",
+    ]
+
+
+def test_a_variable_that_another_hand_has_changed_is_named_without_its_value() -> None:
+    env = {"f:env": {ENV: {"f:value": {}}}}
+    found = live(entry(of_container(env), "kubectl-set", "Update"), env={"MARK": "two"})
+    found["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = "geheim"
+    assert told(found, env={"MARK": "two"}) == [f"{PLACE}.env[MARK].value changed by kubectl-set"]
+
+
+def test_a_field_that_another_hand_has_changed_is_told_with_both_values_and_the_hand() -> None:
+    found = live(entry({"f:spec": {"f:replicas": {}}}, "kubectl", "Update", subresource="scale"))
+    found["spec"]["replicas"] = 0
+    assert told(found) == ["spec.replicas: 0 -> 1 (by kubectl)"]
+
+
+def test_outside_of_the_template_others_may_add_what_they_like() -> None:
+    meta = {"f:metadata": {"f:annotations": {"f:example.com/x": {}}, "f:labels": {"f:team": {}}}}
+    found = live(entry(meta, "flux"), entry({"f:spec": {"f:paused": {}}}, "flux"))
+    found["metadata"]["annotations"]["example.com/x"] = "y"
+    found["metadata"]["labels"]["team"] = "z"
+    found["spec"]["paused"] = False
+    assert told(found) == []
+
+
+def test_what_may_stand_in_a_template_stays() -> None:
+    """The annotation of `kubectl rollout restart`, the fence, and whatever the controllers say."""
+    name = "kubectl.kubernetes.io/restartedAt"
+    restarted = {"f:spec": {"f:template": {"f:metadata": {"f:annotations": {".": {}, f"f:{name}": {}}}}}}
+    fence = {"f:metadata": {"f:annotations": {"f:agents.digitalsys/fence": {}}}}
+    status = entry({"f:status": {"f:replicas": {}}}, "kube-controller-manager", "Update", subresource="status")
+    found = live(entry(restarted, "kubectl-rollout", "Update"), entry(fence, FENCE_MANAGER), status)
+    found["spec"]["template"]["metadata"]["annotations"][name] = "2026-11-28T02:00:00Z"
+    assert told(found) == []
+
+
+def test_an_external_secret_is_ours_whole_too() -> None:
+    """Trials B11: refreshPolicy by hand; the plan was silent."""
+    wanted = next(one for one in rendered(agent(), Stamps("4")) if one["kind"] == "ExternalSecret")
+    found = served(wanted, managedFields=[entry({"f:spec": {"f:refreshPolicy": {}}}, "kubectl-edit", "Update")])
+    found["spec"]["refreshPolicy"] = "CreatedOnce"
+    assert compare.shown(compare.compare(wanted, found)) == ["spec.refreshPolicy added by kubectl-edit, removed"]
 
 
 def test_a_long_value_is_cut_in_the_line() -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import as_applied, united
+import pytest
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import as_applied, is_whole, united
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FENCE_MANAGER, FIELD_MANAGER
 
 
@@ -16,12 +18,12 @@ def entry(operation: str, fields: dict[str, Any], manager: str = FIELD_MANAGER, 
 
 
 def live(*entries: dict[str, Any]) -> dict[str, Any]:
-    return {"metadata": {"managedFields": list(entries)}}
+    return {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"managedFields": list(entries)}}
 
 
 def test_what_was_only_applied_stays_as_it_is() -> None:
     assert as_applied(live(entry("Apply", {"f:spec": {}}))) is None
-    assert as_applied({"metadata": {}}) is None
+    assert as_applied(live()) is None
 
 
 def test_what_a_post_made_becomes_an_apply() -> None:
@@ -54,3 +56,55 @@ def test_a_union_of_fields_keeps_their_depth() -> None:
         "f:b": {},
     }
     assert united(one, other) == united(other, one)
+
+
+def template(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"f:spec": {"f:template": fields}}
+
+
+def test_what_another_hand_has_put_into_the_template_becomes_ours_to_take_away() -> None:
+    ours = entry("Apply", template({"f:spec": {"f:x": {}}}))
+    theirs = entry("Update", united(template({"f:spec": {"f:y": {}}}), {"f:spec": {"f:paused": {}}}), "kubectl-edit")
+    assert as_applied(live(ours, theirs)) == [
+        {**theirs, "fieldsV1": {"f:spec": {"f:paused": {}}}},
+        entry("Apply", template({"f:spec": {"f:x": {}, "f:y": {}}})),
+    ]
+
+
+def test_a_hand_that_had_nothing_else_is_in_no_entry_any_more() -> None:
+    theirs = entry("Update", template({"f:spec": {"f:y": {}}}), "kubectl-edit")
+    assert as_applied(live(theirs)) == [
+        {"apiVersion": "apps/v1", **entry("Apply", template({"f:spec": {"f:y": {}}}))},
+    ]
+
+
+def test_the_annotation_of_a_restart_by_kubectl_stays_its_own() -> None:
+    stays = template({"f:metadata": {"f:annotations": {"f:kubectl.kubernetes.io/restartedAt": {}}}})
+    assert as_applied(live(entry("Update", stays, "kubectl-rollout"))) is None
+    both = united(stays, template({"f:metadata": {"f:annotations": {"f:x": {}}}}))
+    assert as_applied(live(entry("Update", both, "kubectl-rollout"))) == [
+        entry("Update", stays, "kubectl-rollout"),
+        {"apiVersion": "apps/v1", **entry("Apply", template({"f:metadata": {"f:annotations": {"f:x": {}}}}))},
+    ]
+
+
+def test_of_a_kind_that_is_not_ours_whole_nothing_is_taken() -> None:
+    claim = {**live(entry("Update", {"f:spec": {"f:resources": {}}}, "kubectl-edit")), "kind": "PersistentVolumeClaim"}
+    assert as_applied(claim) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "whole"),
+    [
+        ("Deployment", "spec.template.spec.containers[openclaw].image", True),
+        ("Deployment", '.spec.template.spec.containers[name="openclaw"].image', True),
+        ("Deployment", "spec.template", True),
+        ("Deployment", "spec.templates", False),
+        ("Deployment", "spec.replicas", False),
+        ("ExternalSecret", ".spec.refreshPolicy", True),
+        ("ExternalSecret", "metadata.labels.x", False),
+        ("NetworkPolicy", "spec.egress", False),
+    ],
+)
+def test_what_is_ours_whole(kind: str, path: str, whole: bool) -> None:
+    assert is_whole(kind, path) is whole

@@ -12,6 +12,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.version import VERSION
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 COLLECTIONS = Path(next(iter(inside_kubernetes_core.__path__))).parents[3]
@@ -65,7 +68,14 @@ def test_ansible_core_is_new_enough() -> None:
     assert version("ansible-core") in SpecifierSet(load("meta/runtime.yml")["requires_ansible"])
 
 
-def test_changelog_ends_with_this_version() -> None:
-    assert GALAXY["version"] in load("changelogs/changelog.yaml")["releases"]
-    anchor = f'<a id="v{GALAXY["version"].replace(".", "-")}"></a>'
+def test_this_version_is_the_released_one_or_the_one_whose_changes_are_gathered() -> None:
+    newest = max(load("changelogs/changelog.yaml")["releases"], key=Version)
+    gathered = list((CHECKOUT / "changelogs/fragments").glob("*.yml"))
+    assert (Version(GALAXY["version"]) > Version(newest)) if gathered else (GALAXY["version"] == newest)
+    anchor = f'<a id="v{newest.replace(".", "-")}"></a>'
     assert anchor in (CHECKOUT / "CHANGELOG.md").read_text()
+
+
+def test_the_plugins_know_their_version() -> None:
+    """It is recorded with each release of an agent."""
+    assert GALAXY["version"] == VERSION
