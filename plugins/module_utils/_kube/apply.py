@@ -23,7 +23,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare im
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME, DEPLOYMENT
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import as_applied, is_whole
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import (
+    as_applied,
+    is_whole,
+    without,
+)
 
 _ATTEMPTS = 6
 #: A line of progress names no more.
@@ -61,6 +65,9 @@ class Writer:
             # A plan for a place that the server does not know yet: no namespace, or no CRD.
             self.unseen.append(wanted["kind"])
             kept = wanted
+        if self.dry_run:
+            # The server was not told yet whose these fields are now.
+            kept = without(kept, wanted, {change.path for change in changes if change.goes})
         if live is None or substance(live) != substance(kept):
             self._note(wanted, live, kept, changes)
         return kept

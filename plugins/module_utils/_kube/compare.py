@@ -73,11 +73,13 @@ def _shown(value: Any) -> str:
 
 
 class Change(NamedTuple):
-    """path: of the field. words: what is otherwise, to be read behind it. manager: who did it, '' where it was us."""
+    """path: of the field. words: what is otherwise, to be read behind it. manager: who did it, '' where it was us.
+    goes: it is there, and is not wanted."""
 
     path: str
     words: str
     manager: str = ""
+    goes: bool = False
 
     @property
     def line(self) -> str:
@@ -97,9 +99,9 @@ def compare(wanted: Object, live: Object) -> list[Change]:
         if one.manager != FIELD_MANAGER:
             theirs[one.path] = one.manager
             if one.wanted is ABSENT and is_whole(live["kind"], one.path) and not one.path.endswith(_MAY_STAY):
-                removed[one.path] = Change(one.path, f" added by {one.manager}, removed", one.manager)
+                removed[one.path] = Change(one.path, f" added by {one.manager}, removed", one.manager, goes=True)
         elif shrank and one.wanted is ABSENT and not _is_told_otherwise(one):
-            removed.setdefault(one.path, Change(one.path, f" removed, was {_shown(one.live)}"))
+            removed.setdefault(one.path, Change(one.path, f" removed, was {_shown(one.live)}", goes=True))
     return [_signed(change, theirs) for change in differences(wanted, live)] + list(removed.values())
 
 

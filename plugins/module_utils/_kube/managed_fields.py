@@ -11,9 +11,10 @@ from client-side apply.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
@@ -143,6 +144,29 @@ def _leaves(fields: Fields, wanted: Any, live: Any, path: str) -> Iterator[tuple
             yield where, want, have
         else:
             yield from _leaves(below, want, have, where)
+
+
+def without(live: Object, wanted: Object, paths: Collection[str]) -> Object:
+    """The object without the fields at these paths (as `owned` names them): how the server will keep it."""
+    kept = copy.deepcopy(live)
+    for entry in live["metadata"].get("managedFields") or []:
+        if entry.get("subresource") != "status":
+            _drop(entry.get("fieldsV1") or {}, wanted, kept, "", paths)
+    return kept
+
+
+def _drop(fields: Fields, wanted: Any, live: Any, path: str, paths: Collection[str]) -> None:
+    for step, below in fields.items():
+        where, want, have = _step(step, wanted, live, path)
+        if have is ABSENT:
+            continue
+        if where not in paths:
+            _drop(below, want, have, where, paths)
+        if where in paths or (have == [] and want is ABSENT):
+            if isinstance(live, list):
+                live.remove(have)
+            else:
+                del live[step.partition(":")[2]]
 
 
 def _step(step: str, wanted: Any, live: Any, path: str) -> tuple[str, Any, Any]:

@@ -148,7 +148,7 @@ PLACE = "spec.template.spec.containers[openclaw]"
 def test_what_was_taken_out_of_the_wish_is_told_by_its_name_and_value(operation: str) -> None:
     """Trials B1: "a field that is not wanted any more", fields: []."""
     env: dict[str, Any] = {".": {}, ENV: {".": {}, "f:name": {}, "f:value": {}}}
-    defaults = {"f:terminationMessagePath": {}, "f:resources": {}, "f:terminationMessagePolicy": {}}
+    defaults: dict[str, Any] = {"f:terminationMessagePath": {}, "f:resources": {}, "f:terminationMessagePolicy": {}}
     found = live(
         entry(of_container({"f:env": env, **defaults}), operation="Update" if operation == "Update" else "Apply"),
         env={"MARK": "two", "KEPT": "x"},
@@ -200,7 +200,7 @@ def test_a_second_container_is_named() -> None:
 
 
 def test_a_variable_that_another_hand_has_changed_is_named_without_its_value() -> None:
-    env = {"f:env": {ENV: {"f:value": {}}}}
+    env: dict[str, Any] = {"f:env": {ENV: {"f:value": {}}}}
     found = live(entry(of_container(env), "kubectl-set", "Update"), env={"MARK": "two"})
     found["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = "geheim"
     assert told(found, env={"MARK": "two"}) == [f"{PLACE}.env[MARK].value changed by kubectl-set"]
@@ -213,7 +213,7 @@ def test_a_field_that_another_hand_has_changed_is_told_with_both_values_and_the_
 
 
 def test_outside_of_the_template_others_may_add_what_they_like() -> None:
-    meta = {"f:metadata": {"f:annotations": {"f:example.com/x": {}}, "f:labels": {"f:team": {}}}}
+    meta: dict[str, Any] = {"f:metadata": {"f:annotations": {"f:example.com/x": {}}, "f:labels": {"f:team": {}}}}
     found = live(entry(meta, "flux"), entry({"f:spec": {"f:paused": {}}}, "flux"))
     found["metadata"]["annotations"]["example.com/x"] = "y"
     found["metadata"]["labels"]["team"] = "z"
@@ -224,8 +224,10 @@ def test_outside_of_the_template_others_may_add_what_they_like() -> None:
 def test_what_may_stand_in_a_template_stays() -> None:
     """The annotation of `kubectl rollout restart`, the fence, and whatever the controllers say."""
     name = "kubectl.kubernetes.io/restartedAt"
-    restarted = {"f:spec": {"f:template": {"f:metadata": {"f:annotations": {".": {}, f"f:{name}": {}}}}}}
-    fence = {"f:metadata": {"f:annotations": {"f:agents.digitalsys/fence": {}}}}
+    restarted: dict[str, Any] = {
+        "f:spec": {"f:template": {"f:metadata": {"f:annotations": {".": {}, f"f:{name}": {}}}}}
+    }
+    fence: dict[str, Any] = {"f:metadata": {"f:annotations": {"f:agents.digitalsys/fence": {}}}}
     status = entry({"f:status": {"f:replicas": {}}}, "kube-controller-manager", "Update", subresource="status")
     found = live(entry(restarted, "kubectl-rollout", "Update"), entry(fence, FENCE_MANAGER), status)
     found["spec"]["template"]["metadata"]["annotations"][name] = "2026-11-28T02:00:00Z"

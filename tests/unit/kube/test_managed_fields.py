@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import as_applied, is_whole, united
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import (
+    as_applied,
+    is_whole,
+    united,
+    without,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FENCE_MANAGER, FIELD_MANAGER
 
 
@@ -108,3 +113,15 @@ def test_of_a_kind_that_is_not_ours_whole_nothing_is_taken() -> None:
 )
 def test_what_is_ours_whole(kind: str, path: str, whole: bool) -> None:
     assert is_whole(kind, path) is whole
+
+
+def test_what_a_dry_run_leaves_is_shown_as_the_run_will_leave_it() -> None:
+    env = {"f:env": {".": {}, 'k:{"name":"X"}': {".": {}, "f:name": {}, "f:value": {}}}}
+    theirs = entry("Update", template({"f:spec": {"f:containers": {'k:{"name":"openclaw"}': env}}}), "kubectl-set")
+    container = {"name": "openclaw", "image": "a", "env": [{"name": "X", "value": "1"}]}
+    kept = {**live(theirs), "spec": {"template": {"spec": {"containers": [container]}}}}
+    wanted = {"spec": {"template": {"spec": {"containers": [{"name": "openclaw", "image": "a"}]}}}}
+    shown = without(kept, wanted, {"spec.template.spec.containers[openclaw].env[X]"})
+    assert shown["spec"] == wanted["spec"]
+    assert kept["spec"]["template"]["spec"]["containers"] == [container], "what the server said stays"
+    assert without(kept, wanted, set()) == kept
