@@ -104,9 +104,8 @@ agents:
       sample: roberval
     health:
       description:
-        - V(running), V(starting), V(crashing), V(no image) (it cannot be pulled), V(no memory) (its volume is
-          not the one that holds it), V(stopped) (no pod is wanted),
-          V(paused), V(two pods) or V(missing).
+        - V(running), V(starting), V(crashing), V(no image) (it cannot be pulled), V(no memory) (its volume is not the
+          one that holds it), V(stopped) (no pod is wanted), V(paused), V(two pods) or V(missing).
       type: str
       sample: running
     image:
@@ -133,10 +132,20 @@ agents:
       description: Size of the volume.
       type: str
       sample: 10Gi
+    volume_trouble:
+      description: What keeps the agent from its memory, in a sentence. Empty where nothing does. Its claim is another
+        one than the recorded, is mounted elsewhere or is being deleted, or the volume was emptied.
+      type: str
+      sample: ""
     volume_phase:
       description: Phase of the volume claim.
       type: str
       sample: Bound
+    drift:
+      description: What other hands have changed of the Deployment since the newest release, a line for each field.
+      type: list
+      elements: str
+      sample: []
     restarts:
       description: How often the gateway's container was started again in its pod.
       type: int

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 from tests.integration.fleet import until
 
@@ -25,6 +26,15 @@ def tags(repository: str) -> dict[str, str]:
     found = {tag: _skopeo(*words, f"docker://{repository}:{tag}") for tag in json.loads(listed.stdout)["Tags"]}
     assert not [answer.stderr for answer in found.values() if answer.returncode]
     return {tag: answer.stdout.strip() for tag, answer in found.items()}
+
+
+def digest_of(repository: str, tag: str) -> str:
+    """Of an image of one platform."""
+    registry, _slash, path = repository.partition("/")
+    request = Request(f"http://{registry}/v2/{path}/manifests/{tag}", method="HEAD")
+    request.add_header("Accept", "application/vnd.oci.image.manifest.v1+json")
+    with urlopen(request, timeout=10) as answer:
+        return str(answer.headers["Docker-Content-Digest"])
 
 
 def _skopeo(command: str, *words: str) -> subprocess.CompletedProcess[str]:

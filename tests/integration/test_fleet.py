@@ -6,11 +6,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.integration.fleet import KWOK, NAMESPACE, REGISTRY, TESTGATEWAY, Fleet, get, kubectl
+from tests.integration.fleet import KWOK, NAMESPACE, TESTGATEWAY, Fleet, get, kubectl
+from tests.integration.registries import digest_of
 from tests.sandbox import control
 from tests.sandbox.proxy.clients import API, VAULT, Through
 
@@ -20,13 +20,6 @@ CANARY, BAD = "frota-09", "frota-04"
 #: One canary, then a quarter of the rest of the list: the canary comes first, the others in the inventory's order.
 FIRST, SECOND = [CANARY], ["frota-01", "frota-02", "frota-03", "frota-04", "frota-05"]
 UNTOUCHED = [name for name in NAMES if name not in FIRST + SECOND]
-
-
-def _digest(tag: str) -> str:
-    request = Request(f"http://{REGISTRY}/v2/digitalsys/testgateway/manifests/{tag}", method="HEAD")
-    request.add_header("Accept", "application/vnd.oci.image.manifest.v1+json")
-    with urlopen(request, timeout=10) as answer:
-        return str(answer.headers["Docker-Content-Digest"])
 
 
 def _environment_of(name: str) -> str:
@@ -45,7 +38,7 @@ def _available() -> set[str]:
 def crashing(needs: Callable[..., None], fake_nodes: None) -> Iterator[str]:
     """The digest of an image that exists and goes into a crash loop on fake nodes."""
     needs("processes", "vault-admin")
-    digest = _digest("crash")
+    digest = digest_of(TESTGATEWAY, "crash")
     control.crash_digests([digest])
     yield digest
     control.crash_digests([])

@@ -71,15 +71,6 @@ def _resource_of(path: str) -> str:
     return "/".join(parts[2:] if parts[:1] == ["api"] else parts[3:]) or path
 
 
-def _way_out(path: str, fields: str) -> str:
-    """Of the one thing that kubectl can do to an object of ours and no apply can undo: what another manager owns is not
-    taken away, and beside ours it is one too many. As after `kubectl rollout undo` to probes of another kind."""
-    if "may not specify more than 1 handler type" not in fields:
-        return ""
-    name, _in, namespace = _resource_of(path).partition(" in namespace ")
-    return f"kubectl put a probe of another kind there; kubectl rollout undo {name} -n {namespace} takes it back."
-
-
 def refusal(method: str, path: str, code: int, body: Any) -> AgentError:
     """An AgentError for an answer that no retry would change."""
     status = status_of(body)
@@ -121,7 +112,7 @@ def refusal(method: str, path: str, code: int, body: Any) -> AgentError:
         # A policy names no field.
         told = [": ".join(filter(None, (cause.get("field"), cause.get("message")))) for cause in causes[:4]]
         fields = "; ".join(told) or words
-        return AgentError(ErrorKind.INVALID, f"{what} was refused: {fields}", _way_out(path, fields), details)
+        return AgentError(ErrorKind.INVALID, f"{what} was refused: {fields}", "", details)
     return AgentError(
         ErrorKind.UNAVAILABLE if code in RETRYABLE else ErrorKind.CONFLICT,
         f"{method} {what}: HTTP {code}: {words[:300]}",

@@ -97,7 +97,8 @@ class Session(Generic[A]):
         accepted = of_word(self.params.get("accept_volume") or "")
         live = look(self.kube, self.agent.namespace, self.agent.name, *kinds, accepted=accepted)
         require_ours(live)
-        self.claim = live.facts.mount.claim
+        if live.deployment or live.releases:
+            self.claim = live.facts.mount.claim
         self.saw(*map(fence_of, live.objects.values()))
         return live
 

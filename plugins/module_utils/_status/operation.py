@@ -10,10 +10,12 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import NotFound
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare, shown
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     CLAIM,
@@ -31,6 +33,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
     waits_for,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._status import secrets
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.table import table
@@ -60,7 +63,7 @@ def info(params: Params, context: Context) -> Result:
             item["metadata"]["labels"].get("app.kubernetes.io/instance") or item["metadata"]["name"]
             for item in found[DEPLOYMENT.name].values()
         }
-        agents = [_describe(name, found, pods) for name in asked or sorted(known)]
+        agents = [_describe(name, namespace, found, pods) for name in asked or sorted(known)]
         if params["secrets"]:
             servers = secrets.ask_vault(kube, params, context)
             for agent in agents:
@@ -84,12 +87,12 @@ def _listed(kube: Kube, kind: Any, namespace: str) -> list[Object]:
         return []
 
 
-def _describe(name: str, found: dict[str, dict[str, Object]], pods: list[Object]) -> Object:
+def _describe(name: str, namespace: str, found: dict[str, dict[str, Object]], pods: list[Object]) -> Object:
     live = found[DEPLOYMENT.name].get(name)
-    there = {DEPLOYMENT.name: live, CONFIG_MAP.name: found[CONFIG_MAP.name].get(names.releases(name))}
-    known = Live(name, {kind: item for kind, item in there.items() if item})
+    known = _known(name, found)
     of_agent = [pod for pod in pods if not known.claims.isdisjoint(claims_of(pod["spec"]))]
-    claim = found[CLAIM.name].get(known.facts.mount.claim) or {}
+    claim = known.claim or {}
+    trouble = _of_volume(known, namespace, of_agent)
     external = found[EXTERNAL_SECRET.name].get(names.external_secret(name)) or {}
     newest = releases.last_good(known.releases)
     lock = (found[LEASE.name].get(names.lease(name)) or {}).get("spec") or {}
@@ -102,7 +105,9 @@ def _describe(name: str, found: dict[str, dict[str, Object]], pods: list[Object]
         "secret_ready": condition(external, "Ready").get("status") == "True",
         "secret_refreshed": (external.get("status") or {}).get("refreshTime", ""),
         "volume": ((claim.get("status") or {}).get("capacity") or {}).get("storage", ""),
+        "volume_trouble": trouble,
         "volume_phase": (claim.get("status") or {}).get("phase", ""),
+        "drift": _drift(known),
         "restarts": sum(int(gateway_status(pod).get("restartCount") or 0) for pod in of_agent),
         "pods": [pod["metadata"]["name"] for pod in of_agent],
         "node": next((pod["spec"].get("nodeName", "") for pod in of_agent), ""),
@@ -110,6 +115,32 @@ def _describe(name: str, found: dict[str, dict[str, Object]], pods: list[Object]
         "released_at": newest.at if newest else "",
         "locked_by": f"{shown_holder(lock['holderIdentity'])}, {held_for(lock)}" if lock.get("holderIdentity") else "",
     }
+
+
+def _known(name: str, found: dict[str, dict[str, Object]]) -> Live:
+    by_name = {DEPLOYMENT.name: name, CONFIG_MAP.name: names.releases(name)}
+    there = {kind: found[kind][called] for kind, called in by_name.items() if called in found[kind]}
+    claim = found[CLAIM.name].get(Live(name, there).facts.mount.claim)
+    return Live(name, {**there, CLAIM.name: claim} if claim else there)
+
+
+def _of_volume(known: Live, namespace: str, pods: list[Object]) -> str:
+    """What keeps the agent from its memory; '' where nothing does."""
+    try:
+        require_volume(known, Home(known.agent, namespace, [], "", ""))
+    except AgentError as error:
+        return error.message
+    told = next((words for pod in pods if (words := refused_volume(pod)) is not None), "")
+    return f"{known.agent}: the volume does not hold the agent's memory: {told}" if told else ""
+
+
+def _drift(known: Live) -> list[str]:
+    """What other hands have changed since the release that was recorded."""
+    release = releases.last_good(known.releases)
+    if release is None or known.deployment is None:
+        return []
+    wanted = releases.revived(release, known.template_annotation(names.SECRET_VERSION), known.facts)
+    return shown(change for change in compare(wanted, known.deployment) if change.manager)
 
 
 def health(live: Object | None, pods: list[Object]) -> str:

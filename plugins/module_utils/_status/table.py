@@ -16,6 +16,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._status.secrets 
     VALID,
 )
 
+_DRIFT_SHOWN = 4
 _COLUMNS = ("agent", "health", "image", "secret", "volume", "restarts", "release", "lock")
 #: Of the table with secrets: what a line of 120 characters has no room for is in the table without them.
 _SECRETS_COLUMNS = ("agent", "health", "image", "vault", "in secret", "in pod", "rotation", "secretid", "lock")
@@ -28,7 +29,7 @@ def _row(agent: Object) -> list[str]:
         agent["health"],
         f"{agent['tag']} {digest}".strip() or "-",
         _stamp(agent) + _not_ready(agent),
-        agent["volume"] or agent["volume_phase"] or "-",
+        (agent["volume"] or agent["volume_phase"] or "-") + (" !" if agent["volume_trouble"] else ""),
         str(agent["restarts"]),
         agent["release"] or "-",
         agent["locked_by"] or "-",
@@ -81,11 +82,20 @@ def _rotation(rotation: Object | None) -> str:
 
 
 def table(agents: list[Object], *, secrets: bool = False) -> list[str]:
-    """Aligned text, a line an agent. '!' behind the secret: its ExternalSecret is not ready. With secrets, other
-    columns, and beneath them a line for each note."""
+    """Aligned text, a line an agent. '!' behind the secret: its ExternalSecret is not ready; behind the volume: it is
+    not the recorded one, or goes. Beneath them a line for that, and for what other hands have changed. With secrets,
+    other columns, and a line for each note."""
     columns, row = (_SECRETS_COLUMNS, _row_with_secrets) if secrets else (_COLUMNS, _row)
     rows = [list(columns), *(row(agent) for agent in agents)]
     widths = [max(len(one[column]) for one in rows) for column in range(len(columns))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(one, widths, strict=True)).rstrip() for one in rows]
-    noted = [f"{agent['agent']}: {note}" for agent in agents for note in agent["secrets"]["notes"]] if secrets else []
-    return lines + noted
+    return lines + [line for agent in agents for line in _beneath(agent, secrets=secrets)]
+
+
+def _beneath(agent: Object, *, secrets: bool) -> list[str]:
+    """What the row has no room for."""
+    lines = [agent["volume_trouble"]] if agent["volume_trouble"] else []
+    if agent["drift"]:
+        more = f" (+{len(agent['drift']) - _DRIFT_SHOWN} more)" if len(agent["drift"]) > _DRIFT_SHOWN else ""
+        lines.append(f"{agent['agent']}: changed by hand: {'; '.join(agent['drift'][:_DRIFT_SHOWN])}{more}")
+    return lines + [f"{agent['agent']}: {note}" for note in (agent["secrets"]["notes"] if secrets else ())]

@@ -155,11 +155,3 @@ def test_a_websocket_that_is_refused_says_its_status_in_words(code: int, words: 
     assert refused_handshake(ApiException(status=0, reason=reason)) == code
     assert refused_handshake(ApiException(status=0, reason="[Errno 104] Connection reset by peer")) == 0
     assert refused_handshake(OSError("403")) == 0
-
-
-def test_a_probe_of_another_kind_that_kubectl_put_there_has_a_way_out() -> None:
-    field = "spec.template.spec.containers[0].livenessProbe.httpGet"
-    causes = [{"field": field, "message": "Forbidden: may not specify more than 1 handler type"}]
-    error = refusal("PATCH", f"{PATH}?force=true", 422, status("invalid", details={"causes": causes}))
-    assert error.hint.endswith("kubectl rollout undo deployments/roberval -n bots takes it back.")
-    assert refusal("PATCH", PATH, 422, status("invalid")).hint == ""

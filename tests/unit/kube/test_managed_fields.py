@@ -116,7 +116,7 @@ def test_what_is_ours_whole(kind: str, path: str, whole: bool) -> None:
 
 
 def test_what_a_dry_run_leaves_is_shown_as_the_run_will_leave_it() -> None:
-    env = {"f:env": {".": {}, 'k:{"name":"X"}': {".": {}, "f:name": {}, "f:value": {}}}}
+    env: dict[str, Any] = {"f:env": {".": {}, 'k:{"name":"X"}': {".": {}, "f:name": {}, "f:value": {}}}}
     theirs = entry("Update", template({"f:spec": {"f:containers": {'k:{"name":"openclaw"}': env}}}), "kubectl-set")
     container = {"name": "openclaw", "image": "a", "env": [{"name": "X", "value": "1"}]}
     kept = {**live(theirs), "spec": {"template": {"spec": {"containers": [container]}}}}
