@@ -15,6 +15,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fi
     ABSENT,
     Owned,
     is_whole,
+    masked,
     owned,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FIELD_MANAGER, RENDERED
@@ -177,10 +178,11 @@ def substance(live: Object | None) -> Object:
 
 
 def readable(live: Object | None) -> Object:
-    """An object as a person wants to see it in a diff: without status and the server's book-keeping."""
+    """An object as a person wants to see it in a diff: without status and the server's book-keeping, and without the
+    values of variables that are another hand's."""
     if not live:
         return {}
-    shown = substance(live)
+    shown = substance(masked(live))
     annotations = shown["metadata"].get("annotations") or {}
     for name in (RENDERED, *_NOISE):
         annotations.pop(name, None)

@@ -146,6 +146,24 @@ def _leaves(fields: Fields, wanted: Any, live: Any, path: str) -> Iterator[tuple
             yield from _leaves(below, want, have, where)
 
 
+def masked(live: Object) -> Object:
+    """The object with asterisks for the values of variables that another hand has set: it may be a token."""
+    shown = copy.deepcopy(live)
+    for entry in live["metadata"].get("managedFields") or []:
+        if _is_others(entry):
+            _mask(entry.get("fieldsV1") or {}, shown, "")
+    return shown
+
+
+def _mask(fields: Fields, live: Any, path: str) -> None:
+    for step, below in fields.items():
+        where, _want, have = _step(step, {}, live, path)
+        if step == "f:value" and ".env[" in path and have is not ABSENT:
+            live["value"] = "********"
+        elif have is not ABSENT:
+            _mask(below, have, where)
+
+
 def without(live: Object, wanted: Object, paths: Collection[str]) -> Object:
     """The object without the fields at these paths (as `owned` names them): how the server will keep it."""
     kept = copy.deepcopy(live)

@@ -146,6 +146,9 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
     reasons: list[str] = []
     if accepts(live):
         reasons.append(f"{live.facts.mount.shown()} is accepted as the agent's volume")
+    changes_of_deployment = _changes(agent, live, stamps)
+    # What makes a new pod comes first: a plan shows the first few.
+    reasons += _deployment_reasons(agent, live, stamps, changes_of_deployment)
     for wanted in supporting(agent, live.facts):
         found = live.objects.get(wanted["kind"])
         if found is None:
@@ -154,8 +157,6 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
             reasons += _lines(wanted["kind"], shown(changes))
     if network_policy(agent) is None and NETWORK_POLICY.name in live.objects:
         reasons.append("NetworkPolicy is to be removed (agent_network: open)")
-    changes_of_deployment = _changes(agent, live, stamps)
-    reasons += _deployment_reasons(agent, live, stamps, changes_of_deployment)
     if not reasons and live.deployment:
         wanted = sealed(deployment(agent, stamps, live.facts))
         if not live.facts.replicas:

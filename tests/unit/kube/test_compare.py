@@ -257,5 +257,15 @@ def test_a_person_sees_no_bookkeeping_in_a_diff() -> None:
     assert live["metadata"]["managedFields"], "the object itself stays as it was read"
 
 
+def test_the_value_of_a_variable_that_another_hand_has_set_is_in_no_diff() -> None:
+    env: dict[str, Any] = {"f:env": {'k:{"name":"TOKEN"}': {".": {}, "f:name": {}, "f:value": {}}}}
+    found = live(entry(of_container(env), "kubectl-set", "Update"), env={"MARK": "two"})
+    variables = found["spec"]["template"]["spec"]["containers"][0]["env"]
+    variables.append({"name": "TOKEN", "value": "geheim"})
+    shown = readable(found)["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert shown == [{"name": "MARK", "value": "two"}, {"name": "TOKEN", "value": "********"}]
+    assert variables[1]["value"] == "geheim", "the object itself stays as it was read"
+
+
 def test_nothing_is_readable_of_what_is_not_there() -> None:
     assert readable(None) == {}

@@ -46,12 +46,12 @@ def test_an_agent_that_is_not_there_is_made_whole() -> None:
     assert plan.reasons == [
         f"{kind} is to be made"
         for kind in (
+            "Deployment",
             "ServiceAccount",
             "PersistentVolumeClaim",
             "NetworkPolicy",
             "SecretStore",
             "ExternalSecret",
-            "Deployment",
         )
     ]
 
