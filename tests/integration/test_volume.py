@@ -126,6 +126,26 @@ def test_a_pod_that_was_cut_loose_stops_the_run_by_its_name(slow: Callable[..., 
     fleet.rollout(agent).ok()
 
 
+def test_a_gateway_beside_an_agent_with_nothing_to_do_is_told_too(make_fleet: Make, proxy: Through) -> None:
+    """Trials A9: its label was taken away for debugging, and the Deployment made another; status was one line."""
+    agent = "volume-rotulo"
+    fleet = make_fleet(agent)
+    fleet.rollout(agent).ok()
+    loose = pods(agent)[0]["metadata"]["name"]
+    kubectl("label", "pod", loose, "-n", NAMESPACE, "app.kubernetes.io/instance-")
+    try:
+        until(lambda: any(one["metadata"]["name"] != loose for one in pods(agent)), "the Deployment makes another")
+        for words in ((), ("--check",)):
+            run = fleet.rollout(agent, *words, env=proxy.environment)
+            run.failed(f"pod {loose}, which nobody owns", "it may be a second gateway")
+        assert proxy.proxy.writes() == []
+        assert "two pods" in fleet.play("playbooks/status.yml", "-e", f"agent={agent}").ok().output
+    finally:
+        kubectl("delete", "pod", loose, "-n", NAMESPACE, "--wait=false", check=False)
+    until(lambda: get("pod", loose) is None, "it has ended")
+    assert "nothing to do" in fleet.rollout(agent).ok().output
+
+
 def test_a_claim_that_was_deleted_stops_all_that_would_stop_its_pod(make_fleet: Make, proxy: Through) -> None:
     """Trials A13: our own stop of the pod let claim and disk go."""
     agent = "volume-apagado"

@@ -27,31 +27,26 @@ _NOISE = ("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-appli
 _UNORDERED = ("add", "drop", "policyTypes", "accessModes")
 #: Of other hands in a pod template, what may stay: `kubectl rollout restart` writes it.
 _MAY_STAY = ".kubectl.kubernetes.io/restartedAt"
+#: What the server writes beside serviceAccountName, for clients of long ago.
+_OLD_NAME = "serviceAccount"
 #: What the server puts into an object that was made by a POST, and counts as ours: field -> values.
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
-    "apiVersion": ("v1",),
     "conversionStrategy": ("Default",),
-    "creationPolicy": ("Owner",),
     "decodingStrategy": ("None",),
     "deletionPolicy": ("Retain",),
     "dnsPolicy": ("ClusterFirst",),
     "failureThreshold": (3,),
-    "kind": ("SecretStore",),
     "metadataPolicy": ("None",),
     "nullBytePolicy": ("Ignore",),
     "periodSeconds": (10,),
-    "procMount": ("Default",),
-    "progressDeadlineSeconds": (600,),
     "protocol": ("TCP",),
     "refreshPolicy": ("Periodic",),
     "resources": ({},),
     "restartPolicy": ("Always",),
-    "revisionHistoryLimit": (10,),
     "schedulerName": ("default-scheduler",),
     "scheme": ("HTTP",),
     "securityContext": ({},),
     "successThreshold": (1,),
-    "terminationGracePeriodSeconds": (30,),
     "terminationMessagePath": ("/dev/termination-log",),
     "terminationMessagePolicy": ("File",),
     "timeoutSeconds": (1,),
@@ -109,8 +104,8 @@ def compare(wanted: Object, live: Object) -> list[Change]:
 def _is_told_otherwise(one: Owned) -> bool:
     """What the server has put in by itself, and our own seal."""
     name = one.path.rpartition(".")[2]
-    is_default = one.operation == "Update" and name in _DEFAULTS and one.live in _DEFAULTS[name]
-    return is_default or RENDERED in one.path
+    is_default = name == _OLD_NAME or one.live in _DEFAULTS.get(name, ())
+    return (one.operation == "Update" and is_default) or RENDERED in one.path
 
 
 def _seal(item: Object) -> str:
