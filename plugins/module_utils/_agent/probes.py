@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import CONTAINER
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent
 
 GATEWAY_PORT = 18789
@@ -70,8 +70,8 @@ def _exec(routes: Sequence[str], assertion: str, *, seconds: int) -> Object:
 def told(wanted: Object, live: Object) -> tuple[str, tuple[str, ...]]:
     """Of two Deployments: in a few words which probes ask in another way, and the paths of the fields behind them.
     A number is not among them, nor a field of an httpGet: those say it better by themselves."""
-    ours = _container(wanted)
-    theirs = _container(live)
+    ours = gateway_of(wanted["spec"]["template"]["spec"])
+    theirs = gateway_of(live["spec"]["template"]["spec"])
     words = []
     paths = []
     for kind in _KINDS:
@@ -85,14 +85,9 @@ def told(wanted: Object, live: Object) -> tuple[str, tuple[str, ...]]:
             words.append(f"{kind} by another script")
         else:
             continue
-        paths.append(f"containers[{CONTAINER}].{kind}Probe.{way}")
+        paths += [f"containers[{ours['name']}].{kind}Probe.{handler}" for handler in {before, way}]
     return f"probes: {', '.join(words)}" if words else "", tuple(paths)
 
 
 def _way(probe: Object) -> str:
     return next((name for name in _HANDLERS if name in probe), "")
-
-
-def _container(deployment: Object) -> Object:
-    found: list[Object] = deployment["spec"]["template"]["spec"]["containers"]
-    return next((one for one in found if one["name"] == CONTAINER), {})

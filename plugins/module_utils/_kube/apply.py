@@ -6,7 +6,8 @@ that was read after it. The lock is asked before each attempt of a request, not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
@@ -25,11 +26,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import BY_NAME, DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import (
     as_applied,
+    is_never_theirs,
     is_whole,
     without,
 )
 
 _ATTEMPTS = 6
+#: Managers that are no programs: people, and whatever stood there when managedFields were cleared.
+_BY_HAND = ("kubectl", "before-first-apply")
 #: A line of progress names no more.
 _FIELDS_TOLD = 4
 Settle = Callable[["Object | None"], "Object | None"]
@@ -68,6 +72,8 @@ class Writer:
         if self.dry_run:
             # The server was not told yet whose these fields are now.
             kept = without(kept, wanted, {change.path for change in changes if change.goes})
+            if live and has_other_strategy(wanted, live):
+                kept = {**kept, "spec": {**kept["spec"], "strategy": wanted["spec"]["strategy"]}}
         if live is None or substance(live) != substance(kept):
             self._note(wanted, live, kept, changes)
         return kept
@@ -122,6 +128,7 @@ class Writer:
         force = self.take_ownership
         name = f"{wanted['kind']} {wanted['metadata']['name']}"
         is_split = self.dry_run
+        unwanted = {change.path for change in changes if change.goes and change.manager}
         self._tell(name, {change.path: change.manager for change in changes if is_whole(wanted["kind"], change.path)})
         for _attempt in range(_ATTEMPTS):
             if settle and not self.dry_run:
@@ -135,18 +142,16 @@ class Writer:
                     else:
                         live = self._strategy_first(wanted, live)
                 if not is_split:
-                    merged = self._as_applied(live)
+                    merged = self._as_applied(live, unwanted)
                     is_split = merged is None
                     live = merged or live
-                kept = self.kube.apply(
-                    _under_version(wanted, live), force=force, dry_run=self.dry_run, ask=self.may_write
-                )
+                kept = self._attempt(wanted, live, changes, force=force)
                 return kept if self.dry_run or not is_split else self._put_together(wanted, kept)
             except Conflict as error:
                 # Where what we created is still an entry of its own, it is our own that an apply conflicts with.
                 others = {field: owner for field, owner in error.owners.items() if owner != names.FIELD_MANAGER}
-                owners = {field: owner for field, owner in others.items() if not is_whole(wanted["kind"], field)}
-                if all(owner.startswith("kubectl") for owner in owners.values()) and error.owners:
+                owners = {field: owner for field, owner in others.items() if not is_never_theirs(wanted["kind"], field)}
+                if all(owner.startswith(_BY_HAND) for owner in owners.values()) and error.owners:
                     self._tell(name, owners)
                     force = True
                     continue
@@ -156,6 +161,17 @@ class Writer:
             if live is not None and not compare(wanted, live):
                 return live  # our own write, whose answer was lost
         raise _never_still(wanted)
+
+    def _attempt(self, wanted: Object, live: Object, changes: list[Change], *, force: bool) -> Object:
+        body = _under_version(wanted, live)
+        try:
+            return self.kube.apply(body, force=force, dry_run=self.dry_run, ask=self.may_write)
+        except AgentError as error:
+            goes = [change.path for change in changes if change.goes]
+            if not self.dry_run or not goes or error.kind is not ErrorKind.INVALID:
+                raise
+            # The old and the new side by side, as two handlers of one probe: a run takes the old away first.
+            return self.kube.merge(BY_NAME[live["kind"]], _instead(body, goes), dry_run=True)
 
     def _tell(self, name: str, by: Mapping[str, str]) -> None:
         """by: field -> whose hand was on it, '' where it was ours."""
@@ -172,10 +188,10 @@ class Writer:
         body = {"metadata": meta, "spec": {"strategy": strategy}}
         return self.kube.merge(BY_NAME[live["kind"]], body, ask=self.may_write)
 
-    def _as_applied(self, live: Object) -> Object | None:
+    def _as_applied(self, live: Object, unwanted: Collection[str] = ()) -> Object | None:
         """The object with all that is ours in the entry of our applies (see managed_fields). None where a policy does
         not let it be written as it stands."""
-        fields = as_applied(live)
+        fields = as_applied(live, unwanted)
         if fields is None:
             return live
         meta = {name: live["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
@@ -217,8 +233,8 @@ class Writer:
         kind = wanted["kind"]
         name = wanted["metadata"]["name"]
         self.changes.append({"kind": kind, "name": name, "change": what, "fields": lines[:20]})
-        before = readable(live) if live else {}
-        after = readable(kept) if kept else {}
+        before = readable(live, wanted)
+        after = readable(kept, wanted)
         self.diffs.append(
             {"before_header": f"{kind} {name}", "after_header": f"{kind} {name}", "before": before, "after": after}
         )
@@ -227,6 +243,19 @@ class Writer:
 def has_other_strategy(wanted: Object, live: Object) -> bool:
     strategies = [(one["spec"].get("strategy") or {}).get("type") for one in (wanted, live)] if "spec" in live else []
     return wanted["kind"] == DEPLOYMENT.name and strategies[:1] != strategies[1:]
+
+
+def _instead(body: Object, goes: Iterable[str]) -> Object:
+    """A merge patch that leaves nothing at these paths. Lists are put in the place of those that stand there."""
+    patch = copy.deepcopy(body)
+    for path in goes:
+        place, _dot, name = path.rpartition(".")
+        part = patch
+        for step in place.split("."):
+            part = part.get(step) or {}
+        if "[" not in path:
+            part[name] = None
+    return patch
 
 
 def without_strategy(wanted: Object) -> Object:

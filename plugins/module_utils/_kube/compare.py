@@ -7,7 +7,7 @@ and what is told of drift. What others added is not ours to judge, but for what 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
@@ -21,7 +21,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fi
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FIELD_MANAGER, RENDERED
 
 #: Lists whose items others may add to (sidecars, injected volumes) are matched by the key the API server merges by.
-_MERGE_KEYS = ("name", "mountPath", "containerPort", "key")
+_MERGE_KEYS = ("mountPath", "containerPort", "name", "key")
+_MISSING = " is missing"
 _SERVERS_OWN = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 _NOISE = ("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration")
 _UNORDERED = ("add", "drop", "policyTypes", "accessModes")
@@ -86,39 +87,67 @@ def compare(wanted: Object, live: Object) -> list[Change]:
     """All that makes a live object another one than the wanted: what is missing or otherwise; what was wanted once and
     is no longer; what another hand has put where nobody's belongs but ours. [] when all is as wanted.
 
-    Of another hand's variables only the names are told: somebody may have set a token there.
+    Of variables that are not certainly ours only the names are told: somebody may have set a token there.
     """
+    ours: set[str] = set()
     theirs: dict[str, str] = {}
-    removed: dict[str, Change] = {}
+    gone: dict[str, Change] = {}
+    remade: dict[str, Change] = {}
     shrank = _seal(wanted) != _seal(live)
     for one in owned(wanted, live):
-        if one.manager != FIELD_MANAGER:
-            theirs[one.path] = one.manager
-            if one.wanted is ABSENT and is_whole(live["kind"], one.path) and not one.path.endswith(_MAY_STAY):
-                removed[one.path] = Change(one.path, f" added by {one.manager}, removed", one.manager, goes=True)
-        elif shrank and one.wanted is ABSENT and not _is_told_otherwise(one):
-            removed.setdefault(one.path, Change(one.path, f" removed, was {_shown(one.live)}", goes=True))
-    return [_signed(change, theirs) for change in differences(wanted, live)] + list(removed.values())
+        if one.manager == FIELD_MANAGER:
+            ours.add(one.path)
+            # An apply takes away what is not wished any more: what stands there all the same was moved, and not more.
+            if one.wanted is ABSENT and (shrank or one.operation == "Apply") and not _is_the_servers(one):
+                was = "" if ".env[" in one.path else f", was {_shown(one.live)}"
+                gone.setdefault(one.path, Change(one.path, f" removed{was}", goes=True))
+            continue
+        theirs[one.path] = one.manager
+        if one.wanted is not ABSENT and _is_remade(one):
+            remade[one.path] = Change(one.path, f" changed by {one.manager}", one.manager)
+        elif one.wanted is ABSENT and is_whole(live["kind"], one.path) and not _is_the_servers(one):
+            words = f" added by {one.manager}, removed"
+            gone[one.path] = Change(one.path, words, one.manager, goes=True)
+    stays = {path for path in ours & theirs.keys() if not is_whole(live["kind"], path)}
+    alone = {path: manager for path, manager in theirs.items() if path not in ours}
+    found = [_signed(change, alone, ours) for change in differences(wanted, live)]
+    found += [change for path, change in remade.items() if not any(_is_at(one.path, path) for one in found)]
+    return found + [change for path, change in gone.items() if path not in stays]
 
 
-def _is_told_otherwise(one: Owned) -> bool:
-    """What the server has put in by itself, and our own seal."""
+def _is_the_servers(one: Owned) -> bool:
+    """What the server has put in by itself, our own seal, and what may stand there."""
     name = one.path.rpartition(".")[2]
     is_default = name == _OLD_NAME or one.live in _DEFAULTS.get(name, ())
-    return (one.operation == "Update" and is_default) or RENDERED in one.path
+    return is_default or RENDERED in one.path or one.path.endswith(_MAY_STAY)
+
+
+def _is_remade(one: Owned) -> bool:
+    """A list or a map that has one owner as a whole: what another hand has put into it is no field of its own."""
+    return isinstance(one.live, dict | list) and _plain(one.live) != _plain(one.wanted)
+
+
+def _plain(value: Any) -> Any:
+    """Without what the server puts in, and in one order where that means nothing."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items() if part not in _DEFAULTS.get(name, ())}
+    if isinstance(value, list):
+        items = [_plain(item) for item in value]
+        return sorted(items) if all(isinstance(item, str) for item in items) else items
+    return value
 
 
 def _seal(item: Object) -> str:
     return str((item["metadata"].get("annotations") or {}).get(RENDERED) or "")
 
 
-def _signed(change: Change, theirs: Mapping[str, str]) -> Change:
+def _signed(change: Change, theirs: Mapping[str, str], ours: Collection[str]) -> Change:
     """With the name of whoever changed it, where that was not us."""
     by = next((manager for path, manager in theirs.items() if _is_at(change.path, path)), "")
-    if not by:
-        return change
-    is_variable = ".env[" in change.path
-    return Change(change.path, f" changed by {by}" if is_variable else f"{change.words} (by {by})", by)
+    is_told = ".env[" not in change.path or change.path in ours or change.words == _MISSING
+    if is_told:
+        return Change(change.path, f"{change.words} (by {by})" if by else change.words, by)
+    return Change(change.path, f" changed by {by}" if by else " changed", by)
 
 
 def _is_at(path: str, above: str) -> bool:
@@ -133,7 +162,7 @@ def differences(wanted: Any, live: Any, path: str = "") -> Iterator[Change]:
             if field in live:
                 yield from differences(value, live[field], where)
             else:
-                yield Change(where, " is missing")
+                yield Change(where, _MISSING)
     elif isinstance(wanted, list) and isinstance(live, list):
         yield from _of_lists(wanted, live, path)
     elif wanted != live or isinstance(wanted, bool) != isinstance(live, bool):
@@ -149,7 +178,7 @@ def _of_lists(wanted: list[Any], live: list[Any], path: str) -> Iterator[Change]
             if item[key] in by_key:
                 yield from differences(item, by_key[item[key]], name)
             else:
-                yield Change(name, " is missing")
+                yield Change(name, _MISSING)
     elif path.rpartition(".")[2] in _UNORDERED and sorted(map(str, wanted)) == sorted(map(str, live)):
         return
     elif len(wanted) != len(live):
@@ -172,12 +201,12 @@ def substance(live: Object | None) -> Object:
     return shown
 
 
-def readable(live: Object | None) -> Object:
+def readable(live: Object | None, wanted: Object) -> Object:
     """An object as a person wants to see it in a diff: without status and the server's book-keeping, and without the
-    values of variables that are another hand's."""
+    values of variables that may be another hand's."""
     if not live:
         return {}
-    shown = substance(masked(live))
+    shown = substance(masked(live, wanted))
     annotations = shown["metadata"].get("annotations") or {}
     for name in (RENDERED, *_NOISE):
         annotations.pop(name, None)

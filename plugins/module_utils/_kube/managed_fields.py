@@ -28,8 +28,6 @@ WHOLE: dict[str, tuple[str, ...]] = {
     "ExternalSecret": ("spec",),
     "SecretStore": ("spec",),
 }
-#: Of other hands in a pod template, what may stay: `kubectl rollout restart` writes it.
-_MAY_STAY = ("f:metadata", "f:annotations", "f:kubectl.kubernetes.io/restartedAt")
 
 
 def _is_ours(entry: Object, operation: str) -> bool:
@@ -49,15 +47,24 @@ def united(one: Fields, other: Fields) -> Fields:
     }  # fmt: skip
 
 
+#: Beside that, what no other hand is asked for: a number of pods, and the one strategy that never makes two.
+_NEVER_THEIRS = {"Deployment": ("spec.replicas", "spec.strategy")}
+
+
+def is_never_theirs(kind: str, path: str) -> bool:
+    """Whether another manager's claim on a field is no stop, whoever it is."""
+    return is_whole(kind, path) or path.lstrip(".").startswith(_NEVER_THEIRS.get(kind, ("\n",)))
+
+
 def is_whole(kind: str, path: str) -> bool:
     """Whether a field, as a comparison or a conflict names it, is in what is ours whole."""
     whole = ".".join(WHOLE.get(kind, ("",)))
     return bool(whole) and f"{path.lstrip('.')}.".startswith((f"{whole}.", f"{whole}["))
 
 
-def as_applied(live: Object) -> list[Object] | None:
-    """managedFields with all that is ours in the one entry of our applies, and with what others have put into what is
-    ours whole: the apply that follows takes away what is not wanted. None where all of that is so already."""
+def as_applied(live: Object, unwanted: Collection[str] = ()) -> list[Object] | None:
+    """managedFields with all that is ours in the one entry of our applies, and with what others have put there that is
+    unwanted (paths, as `owned` names them): the apply that follows takes it away. None where all is so already."""
     entries: list[Object] = live["metadata"].get("managedFields") or []
     ours = [one for one in entries if _is_ours(one, "Apply")] + [one for one in entries if _is_ours(one, "Update")]
     left = []
@@ -65,9 +72,11 @@ def as_applied(live: Object) -> list[Object] | None:
     for entry in entries:
         if entry in ours:
             continue
-        goes, stays = _parted(entry, live["kind"])
+        fields = entry.get("fieldsV1") or {}
+        goes, stays = _cut(fields, live, "", unwanted) if _is_others(entry) else ({}, fields)
         taken += [goes] if goes else []
-        left += [{**entry, "fieldsV1": stays} if goes else entry] if stays or not goes else []
+        if stays or not goes:
+            left.append({**entry, "fieldsV1": stays} if goes else entry)
     if not taken and not any(_is_ours(entry, "Update") for entry in ours):
         return None
     # Of several versions of the API: the newest says how the fields are called today.
@@ -78,36 +87,28 @@ def as_applied(live: Object) -> list[Object] | None:
     return [*left, merged]
 
 
+def _cut(fields: Fields, live: Any, path: str, paths: Collection[str]) -> tuple[Fields, Fields]:
+    """(what of the tree is at these paths, what is left of it), both from the top; {} for nothing."""
+    taken: Fields = {}
+    left: Fields = {}
+    for step, below in fields.items():
+        where, _want, have = _step(step, {}, live, path) if step != "." else (path, None, live)
+        if step == "." or not below:
+            (taken if step != "." and where in paths else left)[step] = below
+            continue
+        goes, stays = (below, {}) if where in paths else _cut(below, have, where, paths)
+        if goes:
+            taken[step] = goes
+        if stays:
+            left[step] = stays
+    return taken, left if set(left) - {"."} else {}
+
+
 def _is_others(entry: Object) -> bool:
     """Another hand's, of the object itself."""
     mine = (FIELD_MANAGER, FENCE_MANAGER)
     is_status = entry.get("subresource") == "status"
     return entry.get("manager") not in mine and not is_status and entry.get("fieldsType", "FieldsV1") == "FieldsV1"
-
-
-def _parted(entry: Object, kind: str) -> tuple[Fields | None, Fields | None]:
-    """(what of another's fields lies in what is ours whole, and may not stay; the rest), None for nothing."""
-    fields: Fields = entry.get("fieldsV1") or {}
-    if kind not in WHOLE or not _is_others(entry):
-        return None, fields
-    whole = tuple(f"f:{name}" for name in WHOLE[kind])
-    inside, outside = _split(fields, whole)
-    stays, goes = _split(inside or {}, (*whole, *_MAY_STAY))
-    return goes, united(outside or {}, stays or {})
-
-
-def _split(fields: Fields, path: tuple[str, ...]) -> tuple[Fields | None, Fields | None]:
-    """(the part of the tree at the path, what is left of the tree), both from the top; None for nothing."""
-    if not path:
-        return fields, None
-    step = path[0]
-    if step not in fields:
-        return None, fields if set(fields) - {"."} else None
-    part, rest = _split(fields[step], path[1:])
-    left = {name: below for name, below in fields.items() if name != step}
-    if rest is not None:
-        left[step] = rest
-    return None if part is None else {step: part}, left if set(left) - {"."} else None
 
 
 class Owned(NamedTuple):
@@ -131,6 +132,9 @@ def owned(wanted: Object, live: Object) -> Iterator[Owned]:
                 yield Owned(path, entry["manager"], entry.get("operation") or "", want, have)
 
 
+_NAMED = re.compile(r"\.(annotations|labels)$")
+
+
 def _leaves(fields: Fields, wanted: Any, live: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     for step, below in fields.items():
         if step == ".":
@@ -138,30 +142,29 @@ def _leaves(fields: Fields, wanted: Any, live: Any, path: str) -> Iterator[tuple
         where, want, have = _step(step, wanted, live, path)
         if have is ABSENT:
             continue  # a field that has gone since
-        if want is ABSENT and any(one.startswith("k:") for one in below):
-            yield from _leaves(below, [], have, where)  # a list whose items have names is told item by item
-        elif want is ABSENT or not set(below) - {"."}:
+        if want is ABSENT and (_NAMED.search(where) or any(one.startswith("k:") for one in below)):
+            yield from _leaves(below, {}, have, where)  # what consists of named items is told item by item
+        elif below.keys() == {"."}:
+            continue  # the bare list or map: what is in it belongs to others
+        elif want is ABSENT or not below:
             yield where, want, have
         else:
             yield from _leaves(below, want, have, where)
 
 
-def masked(live: Object) -> Object:
-    """The object with asterisks for the values of variables that another hand has set: it may be a token."""
+def masked(live: Object, wanted: Object) -> Object:
+    """The object with asterisks for the values of variables that are not certainly ours: another hand's may be a token.
+    One of ours that goes is no longer told from another's."""
     shown = copy.deepcopy(live)
-    for entry in live["metadata"].get("managedFields") or []:
-        if _is_others(entry):
-            _mask(entry.get("fieldsV1") or {}, shown, "")
+    ours = {one.path for one in owned(wanted, live) if one.manager == FIELD_MANAGER and one.wanted is not ABSENT}
+    pod = ((shown.get("spec") or {}).get("template") or {}).get("spec") or {}
+    for place in ("initContainers", "containers"):
+        for container in pod.get(place) or []:
+            for variable in container.get("env") or []:
+                path = f"spec.template.spec.{place}[{container.get('name')}].env[{variable.get('name')}].value"
+                if "value" in variable and path not in ours:
+                    variable["value"] = "********"
     return shown
-
-
-def _mask(fields: Fields, live: Any, path: str) -> None:
-    for step, below in fields.items():
-        where, _want, have = _step(step, {}, live, path)
-        if step == "f:value" and ".env[" in path and have is not ABSENT:
-            live["value"] = "********"
-        elif have is not ABSENT:
-            _mask(below, have, where)
 
 
 def without(live: Object, wanted: Object, paths: Collection[str]) -> Object:
@@ -202,8 +205,7 @@ def _step(step: str, wanted: Any, live: Any, path: str) -> tuple[str, Any, Any]:
     have = next((one for one in items if _has(one, keys)), ABSENT)
     # What the server defaults (a port's protocol) may be missing in the wish.
     want = next((one for one in wishes if isinstance(one, dict) and _has({**keys, **one}, keys)), ABSENT)
-    shown = have.get("name") if isinstance(have, dict) else None
-    return f"{path}[{shown or next(iter(keys.values()), '')}]", want, have
+    return f"{path}[{next(iter(keys.values()), '')}]", want, have
 
 
 def _has(item: Any, keys: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes, releases
@@ -138,7 +139,10 @@ def _changes(agent: Agent, live: Live, stamps: Stamps) -> list[Change] | None:
 
 
 def _makes_a_pod(changes: list[Change] | None) -> bool:
-    return changes is None or any(is_whole(DEPLOYMENT.name, change.path) for change in changes)
+    """By another template, or where none is wanted now."""
+    return changes is None or any(
+        is_whole(DEPLOYMENT.name, change.path) or change.line.startswith("spec.replicas: 0 -> ") for change in changes
+    )
 
 
 def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
@@ -193,15 +197,21 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps, changes: list[
         reasons.append(f"secret version {version or 'none'} -> {stamps.secret_version}")
     if live.template_annotation(names.RESTART_ID) != stamps.restart_id:
         reasons.append(f"restart {stamps.restart_id}")
-    told, by_probes = probes.told(wanted, found)
-    reasons += [told] if told else []
+    of_probes, by_probes = probes.told(wanted, found)
+    reasons += [of_probes] if of_probes else []
     newer, by_newer = _newer_collection(live, changes)
     reasons += [newer] if newer else []
     # What was said above. An init container's image alone is not.
-    of_image = (".image: ",) if live.image != agent.image.pinned else ()
+    of_image = (".image: ", names.IMAGE_TAG) if live.image != agent.image.pinned else ()
     known = (names.SECRET_VERSION, names.RESTART_ID, *of_image, *by_probes, *by_newer)
-    lines = [line for line in shown(changes) if not any(mark in line for mark in known)]
+    told = [change for change in changes if not _is_said(change, known)]
+    lines = shown(sorted(told, key=lambda change: not _makes_a_pod([change])))
     return reasons + _lines(DEPLOYMENT.name, lines) if lines or not reasons else reasons
+
+
+def _is_said(change: Change, known: Collection[str]) -> bool:
+    """In fewer words before; but whose hand it was is in none of them."""
+    return not change.manager and any(mark in change.line for mark in known)
 
 
 def _newer_collection(live: Live, changes: list[Change]) -> tuple[str, tuple[str, ...]]:

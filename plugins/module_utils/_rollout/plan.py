@@ -168,9 +168,10 @@ def _result(plans: Mapping[str, AgentPlan], todo: list[str], uid: str, params: P
     for name in todo:
         if name in plans:
             reasons = plans[name].reasons
-            more = f" (+{len(reasons) - _REASONS_SHOWN} more)" if len(reasons) > _REASONS_SHOWN else ""
+            count = len(reasons) if context.diff else _REASONS_SHOWN
+            more = f" (+{len(reasons) - count} more)" if len(reasons) > count else ""
             verb = "new pod" if plans[name].restarts else "no restart"
-            context.progress(f"{name}: {verb}: {'; '.join(reasons[:_REASONS_SHOWN])}{more}")
+            context.progress(f"{name}: {verb}: {'; '.join(reasons[:count])}{more}")
     idle = len(plans) - len(todo) if plans else 0
     if idle > 0:
         context.progress(

@@ -67,35 +67,38 @@ def template(fields: dict[str, Any]) -> dict[str, Any]:
     return {"f:spec": {"f:template": fields}}
 
 
-def test_what_another_hand_has_put_into_the_template_becomes_ours_to_take_away() -> None:
+def containing(spec: dict[str, Any], *entries: dict[str, Any]) -> dict[str, Any]:
+    return {**live(*entries), "spec": {"template": {"spec": spec}, "paused": False}}
+
+
+Y = "spec.template.spec.y"
+
+
+def test_what_another_hand_has_put_there_unwanted_becomes_ours_to_take_away() -> None:
     ours = entry("Apply", template({"f:spec": {"f:x": {}}}))
-    theirs = entry("Update", united(template({"f:spec": {"f:y": {}}}), {"f:spec": {"f:paused": {}}}), "kubectl-edit")
-    assert as_applied(live(ours, theirs)) == [
-        {**theirs, "fieldsV1": {"f:spec": {"f:paused": {}}}},
+    theirs = entry("Update", united(template({"f:spec": {"f:x": {}, "f:y": {}}}), {"f:spec": {"f:paused": {}}}), "edit")
+    found = containing({"x": 1, "y": {}}, ours, theirs)
+    assert as_applied(found) is None, "what is not asked for stays"
+    assert as_applied(found, {Y}) == [
+        {**theirs, "fieldsV1": united(template({"f:spec": {"f:x": {}}}), {"f:spec": {"f:paused": {}}})},
         entry("Apply", template({"f:spec": {"f:x": {}, "f:y": {}}})),
     ]
 
 
 def test_a_hand_that_had_nothing_else_is_in_no_entry_any_more() -> None:
-    theirs = entry("Update", template({"f:spec": {"f:y": {}}}), "kubectl-edit")
-    assert as_applied(live(theirs)) == [
+    theirs = entry("Update", template({"f:spec": {".": {}, "f:y": {}}}), "kubectl-edit")
+    assert as_applied(containing({"y": {}}, theirs), {Y}) == [
         {"apiVersion": "apps/v1", **entry("Apply", template({"f:spec": {"f:y": {}}}))},
     ]
 
 
-def test_the_annotation_of_a_restart_by_kubectl_stays_its_own() -> None:
-    stays = template({"f:metadata": {"f:annotations": {"f:kubectl.kubernetes.io/restartedAt": {}}}})
-    assert as_applied(live(entry("Update", stays, "kubectl-rollout"))) is None
-    both = united(stays, template({"f:metadata": {"f:annotations": {"f:x": {}}}}))
-    assert as_applied(live(entry("Update", both, "kubectl-rollout"))) == [
-        entry("Update", stays, "kubectl-rollout"),
-        {"apiVersion": "apps/v1", **entry("Apply", template({"f:metadata": {"f:annotations": {"f:x": {}}}}))},
+def test_an_item_of_a_list_goes_with_all_that_is_in_it() -> None:
+    item: dict[str, Any] = {'k:{"name":"second"}': {".": {}, "f:name": {}, "f:image": {}}}
+    theirs = entry("Update", template({"f:spec": {"f:containers": item}}), "kubectl-edit")
+    found = containing({"containers": [{"name": "openclaw"}, {"name": "second", "image": "x"}]}, theirs)
+    assert as_applied(found, {"spec.template.spec.containers[second]"}) == [
+        {"apiVersion": "apps/v1", **entry("Apply", template({"f:spec": {"f:containers": item}}))},
     ]
-
-
-def test_of_a_kind_that_is_not_ours_whole_nothing_is_taken() -> None:
-    claim = {**live(entry("Update", {"f:spec": {"f:resources": {}}}, "kubectl-edit")), "kind": "PersistentVolumeClaim"}
-    assert as_applied(claim) is None
 
 
 @pytest.mark.parametrize(
