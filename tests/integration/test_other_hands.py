@@ -84,7 +84,6 @@ def test_what_another_hand_has_put_into_the_pod_template_is_told_by_name_and_goe
     plan = fleet.rollout(AGENT).ok()
     for words in told:
         assert words in seen.output, seen.output
-        assert words in plan.output, plan.output
     assert "hunter2" not in seen.output + plan.output
     fields = [line for change in plan.results[AGENT]["changes"] for line in change["fields"]]
     foretold = [line for change in seen.results[AGENT]["changes"] for line in change["fields"]]
@@ -103,7 +102,7 @@ def test_what_was_taken_out_of_the_inventory_is_told_and_makes_a_new_pod(fleet: 
     fleet.rollout(AGENT).ok()
     fleet.variables = {}
     seen = fleet.rollout(AGENT, "--check").ok()
-    words = "containers[openclaw].env[MARK] removed, was {'name': 'MARK', 'value': 'two'}"
+    words = "containers[openclaw].env[MARK] removed"
     assert f"{AGENT}: new pod: " in seen.output
     assert words in seen.output, seen.output
     run = fleet.rollout(AGENT).ok()

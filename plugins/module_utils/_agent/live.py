@@ -168,6 +168,7 @@ def stranger(kind_name: str, name: str) -> AgentError:
         ErrorKind.NOT_OURS,
         f"{kind_name} {name} is there, but was not made by this collection (no label "
         f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY})",
-        "Adopting agents made by hand is an operation of its own. Choose another name, or remove that object yourself.",
+        "Leave it as it is: taking over agents made by hand is an operation of its own, which is to come. Until then "
+        "choose another name for the new agent.",
         {"object": {"kind": kind_name, "name": name}},
     )

@@ -9,6 +9,7 @@ No empty maps or lists: the API server drops them, and a comparison would find a
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shlex
@@ -60,13 +61,14 @@ def service_account(agent: Agent) -> Object:
     }
 
 
-def claim(agent: Agent, name: str) -> Object:
+def claim(agent: Agent, name: str, standing: Object | None) -> Object:
+    """standing: the one that is there, whose access modes cannot be changed."""
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": _meta(agent, name),
         "spec": {
-            "accessModes": ["ReadWriteOnce"],
+            "accessModes": standing["spec"]["accessModes"] if standing else ["ReadWriteOnce"],
             "storageClassName": agent.volume_class,
             "resources": {"requests": {"storage": agent.volume_size}},
         },
@@ -164,7 +166,7 @@ def _identity() -> list[str]:
         "esac",
         f'if [ "$fits" = no ]; then {refuse}; exit {WRONG_VOLUME}; fi',
         'if [ -z "$has" ]; then',
-        f"  cat /proc/sys/kernel/random/uuid > {_IDENTITY}.new; mv {_IDENTITY}.new {_IDENTITY}",
+        f"  cat /proc/sys/kernel/random/uuid > {_IDENTITY}.new; mv {_IDENTITY}.new {_IDENTITY}; sync . || true",
         f'  has="$(cat {_IDENTITY})"',
         "fi",
         f'printf %s "$has" > {last_words}',
@@ -240,7 +242,7 @@ def _pod_spec(agent: Agent, image: str, stamps: Stamps) -> Object:
                 # The kubelet replaces $(NAME) and $$ in a command.
                 "command": ["sh", "-c", init_script(agent).replace("$", "$$")],
                 "workingDir": STATE_FOLDER,
-                "env": [{"name": SEED, "value": stamps.seed or seed_text(agent)}, _expected_volume(agent)],
+                "env": [{"name": SEED, "value": stamps.seed or seed_text(agent)}, _expected_volume(agent.name)],
                 "volumeMounts": [{"name": STATE, "mountPath": STATE_FOLDER}],
                 "securityContext": _security(agent),
                 # The gateway's, which costs nothing: they do not add up. A quota wants them named for each container.
@@ -256,10 +258,24 @@ def _pod_spec(agent: Agent, image: str, stamps: Stamps) -> Object:
     return {field: value for field, value in spec.items() if value not in ({}, [])}
 
 
-def _expected_volume(agent: Agent) -> Object:
+def _expected_volume(agent: str) -> Object:
     """By reference: what is expected changes with the first good release, and that restarts nobody."""
-    key = {"name": names.releases(agent.name), "key": names.VOLUME_KEY, "optional": True}
+    key = {"name": names.releases(agent), "key": names.VOLUME_KEY, "optional": True}
     return {"name": names.VOLUME, "valueFrom": {"configMapKeyRef": key}}
+
+
+def looking_at_the_volume(deployment: Object, agent: str) -> Object:
+    """A Deployment whose init container looks at the volume, as that of 0.1.0 did not; what was given stays."""
+    made = copy.deepcopy(deployment)
+    inits = made["spec"]["template"]["spec"].get("initContainers") or []
+    init = next((one for one in inits if one["name"] == names.INIT_CONTAINER), None)
+    if init is None or any(one["name"] == names.VOLUME for one in init.get("env") or []):
+        return made
+    look = "\n".join(_identity()).replace("$", "$$")
+    init["command"][-1] = f"{look}\n{init['command'][-1]}"
+    init["env"] = [*(init.get("env") or []), _expected_volume(agent)]
+    init["workingDir"] = init["volumeMounts"][0]["mountPath"]
+    return made
 
 
 def deployment(agent: Agent, stamps: Stamps, facts: Facts) -> Object:
@@ -314,11 +330,11 @@ def unsealed(manifest: Object) -> Object:
     return {**manifest, "metadata": {**meta, "annotations": told} if told else meta}
 
 
-def supporting(agent: Agent, facts: Facts) -> list[Object]:
+def supporting(agent: Agent, facts: Facts, standing_claim: Object | None = None) -> list[Object]:
     """All but the Deployment, in the order in which they are applied."""
     found = (
         service_account(agent),
-        claim(agent, facts.mount.claim),
+        claim(agent, facts.mount.claim, standing_claim),
         network_policy(agent),
         secret_store(agent),
         external_secret(agent),
@@ -326,7 +342,9 @@ def supporting(agent: Agent, facts: Facts) -> list[Object]:
     return [sealed(manifest) for manifest in found if manifest]
 
 
-def rendered(agent: Agent, stamps: Stamps, facts: Facts | None = None) -> list[Object]:
+def rendered(
+    agent: Agent, stamps: Stamps, facts: Facts | None = None, standing_claim: Object | None = None
+) -> list[Object]:
     """facts: None for an agent that is new."""
     facts = facts or of_new(agent.name)
-    return [*supporting(agent, facts), sealed(deployment(agent, stamps, facts))]
+    return [*supporting(agent, facts, standing_claim), sealed(deployment(agent, stamps, facts))]

@@ -19,7 +19,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts imp
     of_deployment,
     put_into,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import sealed, unsealed
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
+    looking_at_the_volume,
+    sealed,
+    unsealed,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.version import VERSION
@@ -84,7 +88,7 @@ def _unreadable(config_map: Object | None, error: Exception) -> AgentError:
         ErrorKind.INVALID,
         f"ConfigMap {(config_map or {})['metadata']['name']} was edited by hand and cannot be read "
         f"({type(error).__name__})",
-        "Mend or delete it; without it there is no release to go back to.",
+        "Mend it: it is all that says which volume holds the agent's memory, and what to go back to.",
     )
 
 
@@ -108,10 +112,13 @@ def is_recorded(config_map: Object | None, deployment: Object) -> bool:
     return newest is not None and newest.deployment == deployment
 
 
-def revived(release: Release, secret_version: str, facts: Facts) -> Object:
+def revived(release: Release, secret_version: str, facts: Facts, agent: str = "") -> Object:
     """The recorded Deployment, stamped with the secret version that its new pod will really have, and with what is a
-    fact of the cluster today."""
+    fact of the cluster today. agent: its name, where the template is taken up instead of another one; then the volume
+    is looked at by one of 0.1.0, too. Else it is what runs."""
     wanted = put_into(unsealed(release.deployment), facts)
+    if agent:
+        wanted = looking_at_the_volume(wanted, agent)
     wanted["spec"]["template"]["metadata"].setdefault("annotations", {})[names.SECRET_VERSION] = secret_version
     return sealed(wanted)
 
@@ -130,7 +137,7 @@ def manifest(agent: Home, kept: list[Release], record: Record | None) -> Object:
     data = {_KEY: json.dumps([vars(release) for release in kept[-KEPT:]], sort_keys=True, separators=(",", ":"))}
     if record:
         data[_FACTS] = json.dumps(as_data(record), sort_keys=True, separators=(",", ":"))
-    if record and record.identity:
+        # Where nothing is expected, too: another hand's word for it would stay.
         data[names.VOLUME_KEY] = record.identity
     return sealed(
         {

@@ -82,6 +82,10 @@ class AgentError(Exception):
         return {"kind": self.kind.value, "message": self.message, "hint": self.hint, **self.details}
 
 
+class VolumeTroubled(AgentError):
+    """The agent's volume is not what it must be: no other release and no other value would change that."""
+
+
 class NotFound(AgentError):
     """What was asked for is not there; or, where it is not is_served, its kind is unknown to the server."""
 

@@ -12,15 +12,17 @@ from enum import Enum
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import ErrorKind, VolumeTroubled
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import POD, REPLICA_SET
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import REPLICA_SET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     claims_of,
     controller_of,
     is_ended,
     is_owned_by,
+    refused_volume,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 
@@ -87,7 +89,7 @@ def require_no_stranger(agent: Home, found: Iterable[Occupant]) -> None:
         return
     owner = controller_of(stranger.pod)
     made_by = f"made by {owner['kind']} {owner['name']}" if owner else "which nobody owns"
-    raise AgentError(
+    raise VolumeTroubled(
         ErrorKind.CONFLICT,
         f"{agent.name}: pod {stranger.name}, {made_by}, {Hold.STRANGER.value}: it may be a second gateway",
         f"Look at it: kubectl describe pod {stranger.name} -n {agent.namespace}. Once it has ended, run the same "
@@ -96,9 +98,11 @@ def require_no_stranger(agent: Home, found: Iterable[Occupant]) -> None:
     )
 
 
-def require_alone(kube: Kube, namespace: str, agents: Mapping[str, Home], lives: Mapping[str, Live]) -> None:
-    """No pod of somebody else has one of these agents' volumes. One LIST; a second one where that leaves a doubt."""
-    pods = kube.list_objects(POD, namespace)[0]
+def require_alone(
+    kube: Kube, namespace: str, agents: Mapping[str, Home], lives: Mapping[str, Live], pods: list[Object]
+) -> None:
+    """No pod of somebody else has one of these agents' volumes. pods: all of the namespace. ReplicaSets are read where
+    these leave a doubt."""
     doubtful = [name for name, live in lives.items() if not _is_plain(live, pods)]
     sets = kube.list_objects(REPLICA_SET, namespace)[0] if doubtful else []
     for name in doubtful:
@@ -106,9 +110,21 @@ def require_alone(kube: Kube, namespace: str, agents: Mapping[str, Home], lives:
         require_no_stranger(agents[name], occupants(name, live.deployment, sets, pods, live.claims))
 
 
+def on_the_volume(live: Live, pods: Iterable[Object]) -> list[Object]:
+    """Those that have not ended, and mount a claim of the agent's."""
+    return [pod for pod in pods if not is_ended(pod) and not live.claims.isdisjoint(claims_of(pod["spec"]))]
+
+
+def refused(live: Live, pods: Iterable[Object]) -> str:
+    """A key for the restart of an agent whose pod lets no gateway start on its volume; '' where none does so. It would
+    look again by itself, but after ever longer waits."""
+    found = (pod["metadata"]["uid"] for pod in on_the_volume(live, pods) if refused_volume(pod) is not None)
+    return next((f"{names.VOLUME_RESTART}{uid[:8]}" for uid in found), "")
+
+
 def _is_plain(live: Live, pods: Iterable[Object]) -> bool:
     """Pods alone tell that no stranger is among them: there is none, or the one that a ReplicaSet of its name made."""
-    found = [pod for pod in pods if not is_ended(pod) and not live.claims.isdisjoint(claims_of(pod["spec"]))]
+    found = on_the_volume(live, pods)
     owners = [controller_of(pod) for pod in found]
     by_sets = all(one.get("kind") == REPLICA_SET.name and one["name"].startswith(f"{live.agent}-") for one in owners)
     return not found or (live.deployment is not None and len(found) == 1 and by_sets)

@@ -11,9 +11,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 
 
 def require_ours(live: Live) -> None:
-    """Meeting an object that is not ours is a clear stop, never a take-over; but for the one claim that a person has
-    named as the agent's (accept_volume)."""
+    """Meeting an object that is not ours is a clear stop, never a take-over."""
     for kind_name, found in live.objects.items():
-        is_accepted = kind_name == CLAIM.name and live.accepted is not None
-        if not names.is_ours(found) and not is_accepted:
+        if kind_name == CLAIM.name and (live.accepted or live.record):
+            continue  # which volume is the agent's is told by its record, or by a person: see require_volume
+        if not names.is_ours(found):
             raise stranger(kind_name, found["metadata"]["name"])

@@ -12,10 +12,17 @@ from __future__ import annotations
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import Mount, Record, of_deployment
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import (
+    AgentError,
+    ErrorKind,
+    VolumeTroubled,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
+
+_NOTHING = "No pod was started or stopped."
 
 
 def accepts(live: Live) -> bool:
@@ -30,6 +37,17 @@ def accepts(live: Live) -> bool:
     return len(mounts) > 1 or not runs or not is_same_claim(live.claim, live.record)
 
 
+def expected(live: Live) -> Record | None:
+    """What the volume is compared with before a pod may start: the record, unless a person has named another one. To
+    name the recorded one where the Deployment mounts another is no new word: that is put back."""
+    record = live.record
+    if record is None or live.accepted is None:
+        return record
+    standing = of_deployment(live.deployment).mount if live.deployment else record.facts.mount
+    is_put_back = live.facts.mount == record.facts.mount != standing and is_same_claim(live.claim, record)
+    return record if is_put_back else None
+
+
 def require_volume(live: Live, agent: Home) -> None:
     """Of a look with Deployment, record and claim."""
     require_lasting_claim(live.claim, agent)
@@ -38,6 +56,7 @@ def require_volume(live: Live, agent: Home) -> None:
         require_same_claim(live.claim, live.record, agent)
     else:
         _require_one_meaning(live, live.accepted, agent)
+        _require_what_is_named(live, live.accepted, agent)
 
 
 def require_lasting_claim(claim: Object | None, agent: Home) -> None:
@@ -45,7 +64,7 @@ def require_lasting_claim(claim: Object | None, agent: Home) -> None:
     it any more, and on this platform the disk goes with it."""
     since = claim["metadata"].get("deletionTimestamp") if claim else None
     if claim and since:
-        raise AgentError(
+        raise VolumeTroubled(
             ErrorKind.CONFLICT,
             f"{agent.name}: {CLAIM.name} {claim['metadata']['name']} was deleted at {since} and goes, with its disk, "
             "as soon as the pod that runs stops: that pod is all that keeps the agent's memory",
@@ -60,14 +79,18 @@ def require_same_claim(claim: Object | None, record: Record | None, agent: Home)
         return
     name = record.facts.mount.claim
     if claim is None:
-        raise _other(
-            agent, name, f"claim {name} (uid {record.claim_uid}), which holds its memory, is not there any more"
+        words = f"claim {name} (uid {record.claim_uid}), which holds its memory, is not there any more"
+        raise VolumeTroubled(
+            ErrorKind.CONFLICT,
+            f"{agent.name}: {words}",
+            f"Bring it back, with the memory on it; then, or to begin with a new and empty one: "
+            f"{_accept(agent, Mount(name, ''))}\n{_NOTHING}",
         )
     uid = claim["metadata"]["uid"]
     if uid != record.claim_uid:
         since = claim["metadata"].get("creationTimestamp")
         words = f"claim {name} was made anew at {since}: its uid was {record.claim_uid}, and is {uid}"
-        raise _other(agent, name, f"{words}. It does not hold the agent's memory")
+        raise _other(agent, name, words)
     volume = claim["spec"].get("volumeName") or "none"
     raise _other(
         agent, name, f"claim {name} is bound to volume {volume}, and the agent's memory is on {record.volume_name}"
@@ -90,13 +113,43 @@ def _require_recorded_mount(live: Live, agent: Home) -> None:
     recorded = live.record.facts.mount
     standing = of_deployment(live.deployment).mount
     if standing != recorded:
-        raise AgentError(
+        raise VolumeTroubled(
             ErrorKind.CONFLICT,
-            f"{agent.name}: the Deployment mounts {standing.shown()}, and the agent was proved with "
+            f"{agent.name}: the Deployment mounts {standing.shown()}, and the record says "
             f"{recorded.shown()}. Which of the two holds its memory is yours to say",
-            f"With {recorded.shown()}: {_accept(agent, recorded)}"
-            + (f"\nWith {standing.shown()}: {_accept(agent, standing)}" if standing.claim else "")
-            + "\nNothing was written.",
+            "\n".join([*_choices(live, recorded, standing, agent), _NOTHING]),
+        )
+
+
+def _choices(live: Live, recorded: Mount, standing: Mount, agent: Home) -> list[str]:
+    """Which of the two is there to be chosen, and how."""
+    lines = []
+    if live.record and is_same_claim(live.claim, live.record) and live.claim is not None:
+        lines.append(f"As recorded, {recorded.shown()}: {_accept(agent, recorded)}")
+    else:
+        lines.append(f"Claim {recorded.claim} is not there any more, or was made anew: it does not hold the memory.")
+    if standing.claim:
+        lines.append(f"As it is mounted now, {standing.shown()}: {_accept(agent, standing)}")
+    return lines
+
+
+def _require_what_is_named(live: Live, accepted: Mount, agent: Home) -> None:
+    """A claim that is there, and no other agent's; one of this agent's own may be made anew."""
+    own = {names.claim(agent.name)}
+    own |= {live.record.facts.mount.claim} if live.record else set()
+    own |= {of_deployment(live.deployment).mount.claim} if live.deployment else set()
+    if live.claim is None and accepted.claim not in own:
+        raise AgentError(
+            ErrorKind.INVALID,
+            f"{agent.name}: accept_volume: there is no claim {accepted.claim} in namespace {agent.namespace}",
+            f"Look which there are: kubectl get pvc -n {agent.namespace}",
+        )
+    owner = ((live.claim or {"metadata": {}})["metadata"].get("labels") or {}).get(names.INSTANCE_LABEL, agent.name)
+    if owner != agent.name:
+        raise AgentError(
+            ErrorKind.NOT_OURS,
+            f"{agent.name}: accept_volume: claim {accepted.claim} holds the memory of {owner}",
+            "Two agents on one volume would write over each other. Name a claim of its own.",
         )
 
 
@@ -109,22 +162,22 @@ def _require_one_meaning(live: Live, accepted: Mount, agent: Home) -> None:
     if standing.claim == recorded.claim == accepted.claim and standing != recorded:
         raise AgentError(
             ErrorKind.INVALID,
-            f"{agent.name}: accept_volume={accepted.claim} can mean two: it was proved at {recorded.path}, and the "
+            f"{agent.name}: accept_volume={accepted.claim} can mean two: it is recorded at {recorded.path}, and the "
             f"Deployment mounts it at {standing.path}",
             f"{_accept(agent, recorded)}, or {_accept(agent, standing)}",
         )
 
 
-def _other(agent: Home, claim: str, words: str) -> AgentError:
-    hint = f"{other_volume(agent, claim)}\nNo pod was started or stopped."
-    return AgentError(ErrorKind.CONFLICT, f"{agent.name}: {words}", hint)
+def _other(agent: Home, claim: str, words: str) -> VolumeTroubled:
+    hint = f"{other_volume(agent, claim)}\n{_NOTHING}"
+    return VolumeTroubled(ErrorKind.CONFLICT, f"{agent.name}: {words}. It is not the recorded volume", hint)
 
 
 def other_volume(agent: Home, claim: str) -> str:
     """What a person can do whose agent's volume is not the recorded one."""
     return (
-        f"Bring the memory back onto claim {claim}, then run the same command again. To start the agent without it, "
-        f"with what the claim holds now: {_accept(agent, Mount(claim, ''))}"
+        f"Bring the memory back onto claim {claim} first. Then, or to start the agent with whatever it holds: "
+        f"{_accept(agent, Mount(claim, ''))}"
     )
 
 

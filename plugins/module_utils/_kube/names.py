@@ -12,6 +12,7 @@ FIELD_MANAGER = "digitalsys.agents"
 #: A manager of this one annotation: an apply by FIELD_MANAGER must name all it owns, and this comes and goes.
 FENCE_MANAGER = "digitalsys.agents.fence"
 
+INSTANCE_LABEL = "app.kubernetes.io/instance"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "digitalsys.agents"
 SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
@@ -31,6 +32,8 @@ PREVIOUS_ACCESSOR = _OWN + "previous-secret-id-accessor"
 RENEWAL = _OWN + "secret-id-renewal"
 RENEWED = _OWN + "secret-id-renewed"
 
+#: How the key of a restart begins by which a pod looks at its volume again.
+VOLUME_RESTART = "volume-"
 CONTAINER = "openclaw"
 #: The init container that looks at the volume before the gateway may start.
 INIT_CONTAINER = "seed"
@@ -48,7 +51,7 @@ UNPROVED = "unproved"
 
 def pod_labels(agent: str) -> dict[str, str]:
     """By which its pods and ReplicaSets are selected."""
-    return {"app.kubernetes.io/name": "openclaw", "app.kubernetes.io/instance": agent}
+    return {"app.kubernetes.io/name": "openclaw", INSTANCE_LABEL: agent}
 
 
 def selector(labels: Mapping[str, str]) -> str:

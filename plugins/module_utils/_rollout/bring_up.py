@@ -14,6 +14,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import GATEWAY_LEAST, GATEWAY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import expected
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis, diagnose
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import readiness_warnings, token_probe
@@ -42,7 +43,7 @@ def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Obj
 
     def settle(standing: Object | None) -> Object | None:
         nonlocal seen
-        seen = free(run, wanted, standing, live.record if live.accepted is None else None)
+        seen = free(run, wanted, standing, expected(live))
         return seen.deployment
 
     written = run.writer.apply(wanted, live.deployment, settle)

@@ -153,7 +153,7 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
     changes_of_deployment = _changes(agent, live, stamps)
     # What makes a new pod comes first: a plan shows the first few.
     reasons += _deployment_reasons(agent, live, stamps, changes_of_deployment)
-    for wanted in supporting(agent, live.facts):
+    for wanted in supporting(agent, live.facts, live.claim):
         found = live.objects.get(wanted["kind"])
         if found is None:
             reasons.append(f"{wanted['kind']} is to be made")
@@ -196,7 +196,10 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps, changes: list[
     if version != stamps.secret_version:
         reasons.append(f"secret version {version or 'none'} -> {stamps.secret_version}")
     if live.template_annotation(names.RESTART_ID) != stamps.restart_id:
-        reasons.append(f"restart {stamps.restart_id}")
+        looks_again = stamps.restart_id.startswith(names.VOLUME_RESTART)
+        reasons.append(
+            "its volume was refused: a new pod looks again" if looks_again else f"restart {stamps.restart_id}"
+        )
     of_probes, by_probes = probes.told(wanted, found)
     reasons += [of_probes] if of_probes else []
     newer, by_newer = _newer_collection(live, changes)

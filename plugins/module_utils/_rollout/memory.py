@@ -13,35 +13,42 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import Release
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, expected
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import identity_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 
 
-def expect(run: Session[Any], live: Live) -> Object | None:
+def expect(run: Session[Any], live: Live, wanted: Object) -> Object | None:
     """Before a pod may start: what it has to find on its volume. The releases' ConfigMap as it is then.
 
-    A volume from before there were identities has to hold a configuration. One that a person has accepted may be any:
-    what stands on it, or nothing, is the agent's from here on.
+    A volume from before there were identities has to hold a configuration; so has that of an agent which runs, where
+    nothing was recorded of it. One that a person has accepted may be any: what stands on it, or nothing, is the agent's
+    from here on.
     """
     record = live.record
-    if record is None:
-        return live.releases  # a new agent: nothing is expected
-    if accepts(live):
-        claim = run.kube.get(CLAIM, run.agent.namespace, live.facts.mount.claim)
-        expected = _with_claim(Record(live.facts), claim)
+    if accepts(live) and expected(live) is None:
+        new = _with_claim(Record(live.facts), live.claim)
         words = f"{live.facts.mount.shown()} is the agent's volume from here on, as accepted"
-    elif not record.identity:
-        expected = replace(record, identity=FOUND)
+    elif record is not None and record.identity:
+        return live.releases
+    elif record is not None or _is_replaced(live, wanted):
+        new = replace(record or _with_claim(Record(live.facts), live.claim), identity=FOUND)
         words = "the volume must hold a configuration: it has no identity yet"
     else:
+        return live.releases  # a new agent: nothing is expected
+    if new == record:
         return live.releases
-    if expected == record:
-        return live.releases
-    kept = run.writer.apply(releases.manifest(run.agent, releases.read(live.releases), expected), live.releases)
+    kept = run.writer.apply(releases.manifest(run.agent, releases.read(live.releases), new), live.releases)
     run.step("volume", words)
     return kept
+
+
+def _is_replaced(live: Live, wanted: Object) -> bool:
+    """A gateway runs, and makes room for another pod."""
+    return live.deployment is not None and is_available(live.deployment) and bool(compare(wanted, live.deployment))
 
 
 def remember(

@@ -11,7 +11,7 @@ from functools import partial
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps, network_policy, rendered
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_lasting_claim
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
@@ -27,6 +27,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import refuse_what_cannot_be
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.memory import expect
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.volume import free
 
@@ -62,7 +63,7 @@ def _wanted(agent: Agent, params: Params, live: Live) -> list[Object]:
         live.template_annotation(names.RESTART_ID),
         live.seed,
     )
-    return rendered(agent, stamps, live.facts)
+    return rendered(agent, stamps, live.facts, live.claim)
 
 
 def _unwanted(agent: Agent, params: Params, live: Live) -> list[Object]:
@@ -88,7 +89,9 @@ def _differs(agent: Agent, params: Params, live: Live) -> bool:
 
 def _apply(run: Session[Agent], live: Live) -> None:
     refuse_what_cannot_be(run.agent, live)
-    for wanted in _wanted(run.agent, run.params, live):
+    objects = _wanted(run.agent, run.params, live)
+    expect(run, live, objects[-1])
+    for wanted in objects:
         settle = partial(_freed, run, wanted, live) if wanted["kind"] == DEPLOYMENT.name else None
         run.writer.apply(wanted, live.objects.get(wanted["kind"]), settle)
     _clear(run, live)
@@ -99,7 +102,7 @@ def _freed(run: Session[Agent], wanted: Object, live: Live, found: Object | None
 
 
 def _remove(run: Session[Agent], live: Live) -> None:
-    require_volume(live, run.agent)
+    require_lasting_claim(live.claim, run.agent)
     _clear(run, live)
 
 

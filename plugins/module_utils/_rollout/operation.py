@@ -6,7 +6,6 @@ recorded (R8). The steps of its result bear these names."""
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
@@ -24,12 +23,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import (
     require_external_secrets,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import require_alone
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import refused, require_alone
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available, is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
@@ -38,6 +36,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     DEPLOYMENT,
     EXTERNAL_SECRET,
     NETWORK_POLICY,
+    POD,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
@@ -75,11 +74,12 @@ def rollout(params: Params, context: Context) -> Result:
         idle = None
         if context.check_mode or _may_be_idle(run, version, restart_id):
             live = _look(run)
-            plan = decide(run.agent, live, stamps_for(run.agent, live, version, restart_id or _restart_of(live)))
+            plan = decide(run.agent, live, stamps_for(run.agent, live, version, restart_id or _restart_of(run, live)))
             if context.check_mode:
                 return _foretell(run, live, plan)
             if not plan.todo:
-                require_alone(run.kube, run.agent.namespace, {agent.name: run.agent}, {agent.name: live})
+                pods = run.kube.list_objects(POD, agent.namespace)[0]
+                require_alone(run.kube, agent.namespace, {agent.name: agent}, {agent.name: live}, pods)
                 idle = _result(run, plan.stamps.secret_version, releases.last_good(live.releases))
                 if not run.is_held():
                     return _nothing_to_do(run, idle)
@@ -95,6 +95,7 @@ def rollout(params: Params, context: Context) -> Result:
 def _may_be_idle(run: Session[Agent], version: int | None, restart_id: str) -> bool:
     """One read tells of most runs that there is something to do: the rest is looked at under the lock."""
     if run.params["to_release"] or run.params["accept_volume"]:
+        run.look(DEPLOYMENT, CONFIG_MAP)  # what is fenced after a take-over
         return False
     live = run.look(DEPLOYMENT)
     stamps = stamps_for(run.agent, live, version, restart_id)
@@ -125,13 +126,13 @@ def _locked(run: Session[Agent], restart_id: str) -> Result:
         if version
         else "the Secret holds every required key (not compared with Vault)",
     )
-    stamps = stamps_for(run.agent, live, version, restart_id or _restart_of(live))
+    stamps = stamps_for(run.agent, live, version, restart_id or _restart_of(run, live))
     if run.params["to_release"]:
         release = releases.find(live.releases, run.params["to_release"])
-        wanted = releases.revived(release, stamps.secret_version, live.facts)
+        wanted = releases.revived(release, stamps.secret_version, live.facts, run.agent.name)
     else:
         wanted = sealed(deployment(run.agent, stamps, live.facts))
-    config_map = expect(run, live)
+    config_map = expect(run, live, wanted)
     try:
         pod = bring_up(run, wanted, live, proof)
     except Failed as failure:
@@ -143,15 +144,16 @@ def _locked(run: Session[Agent], restart_id: str) -> Result:
     return _result(run, stamps.secret_version, release)
 
 
-def _restart_of(live: Live) -> str:
-    """Another volume was accepted, and the pod that was refused waits ever longer for its next start: a new one."""
-    waits = live.deployment is not None and not is_available(live.deployment)
-    return f"volume-{secrets.token_hex(4)}" if waits and accepts(live) else ""
+def _restart_of(run: Session[Agent], live: Live) -> str:
+    """The key of a restart that is due anyway; '' where none is."""
+    if live.deployment is None or is_available(live.deployment):
+        return ""
+    return refused(live, run.kube.list_objects(POD, run.agent.namespace)[0])
 
 
 def _apply_supporting(run: Session[Agent], live: Live) -> None:
     before = len(run.changes)
-    for wanted in supporting(run.agent, live.facts):
+    for wanted in supporting(run.agent, live.facts, live.claim):
         run.writer.apply(wanted, live.objects.get(wanted["kind"]))
     _remove_unwanted(run, live)
     if changed := [change["kind"] for change in run.changes[before:]]:
@@ -167,7 +169,8 @@ def _remove_unwanted(run: Session[Agent], live: Live) -> None:
 
 def _foretell(run: Session[Agent], live: Live, plan: AgentPlan) -> Result:
     """Check mode: every apply as a dry run, so that the server's own admission speaks; nothing is written."""
-    wanted = [*supporting(run.agent, live.facts), sealed(deployment(run.agent, plan.stamps, live.facts))]
+    wanted = [*supporting(run.agent, live.facts, live.claim), sealed(deployment(run.agent, plan.stamps, live.facts))]
+    expect(run, live, wanted[-1])
     for manifest in wanted:
         run.writer.apply(manifest, live.objects.get(manifest["kind"]))
     if run.writer.unseen:

@@ -16,9 +16,10 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import require_alone
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import refused, require_alone
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import POD
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import lease
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, checked_params, of_params
@@ -109,6 +110,7 @@ def plan(params: Params, context: Context) -> Result:
         if provisioning:
             # There may be no namespace yet, and no right to look into it: the operation itself looks then.
             return _result({}, list(agents), uid, params, context)
+        pods = kube.list_objects(POD, namespace)[0]
         lives = look_at_fleet(kube, namespace, agents, of_word(params["accept_volume"] or ""))
         digests: dict[str, Image] = {}
         plans = {}
@@ -117,12 +119,12 @@ def plan(params: Params, context: Context) -> Result:
             live = lives[name]
             require_ours(live)
             refuse_what_cannot_be(agent, live)
-            plans[name] = _plan_of(agent, live, params, options[name], vault, digests, context)
+            plans[name] = _plan_of(agent, live, params, options[name], vault, digests, context, refused(live, pods))
             holder = held.get(lease(name))
             if holder and not plans[name].todo:
                 # The last write of a killed run may be all but the release of its lock: the next run frees it.
                 plans[name] = replace(plans[name], reasons=[f"it is locked by {holder}, who is at work or was killed"])
-        require_alone(kube, namespace, agents, lives)
+        require_alone(kube, namespace, agents, lives, pods)
         todo = [name for name, one in plans.items() if one.todo]
         # Where nothing is to be done a freeze keeps nobody from anything; a plan is wanted during one above all.
         if todo and not context.check_mode:
@@ -142,7 +144,9 @@ def _plan_of(
     vault: Vault | None,
     digests: dict[str, Image],
     context: Context,
+    restart: str,
 ) -> AgentPlan:
+    """restart: a key for one that is due anyway."""
     asked = params["image"] or ("current" if params["operation"] == "restart" and live.image else "")
     meant = settled_image(agent, live, asked, params["tag"] or "")
     if meant.digest and asked == "current":
@@ -161,7 +165,7 @@ def _plan_of(
                 f"Run provision.yml -e agent={agent.name}, or undelete the path's newest version.",
             )
     restart_id = params["restart_id"] if params["operation"] == "restart" else ""
-    return decide(settled, live, stamps_for(settled, live, version, restart_id))
+    return decide(settled, live, stamps_for(settled, live, version, restart_id or restart))
 
 
 def _result(plans: Mapping[str, AgentPlan], todo: list[str], uid: str, params: Params, context: Context) -> Result:

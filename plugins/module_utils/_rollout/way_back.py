@@ -33,7 +33,7 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
         raise _told(story, f"No gateway was started. {other_volume(run.agent, live.facts.mount.claim)}", evidence)
     if release is None:
         raise _told([*story, "There is no release to go back to: none was proved yet."], again, evidence)
-    previous = releases.revived(release, proof.version, live.facts)
+    previous = releases.revived(release, proof.version, live.facts, run.agent.name)
     if previous["spec"] == wanted["spec"]:
         raise _told([*story, f"This is the last good release itself, {release.shown()}."], again, evidence)
     run.step("back", f"going back to release {release.shown()}: {failure.line()[:200]}")

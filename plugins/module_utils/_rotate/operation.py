@@ -12,6 +12,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_syncing
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import require_alone
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     EXEC_NEEDS,
     PROBE_NEEDS,
@@ -24,6 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     CONFIG_MAP,
     DEPLOYMENT,
     EXTERNAL_SECRET,
+    POD,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_key, home
@@ -189,8 +191,11 @@ def _preflight(it: Rotation, keys: list[str], new_value: str) -> None:
     metadata = it.live_entry.metadata()
     require_base_survives(run.agent, metadata, it.vault)
     check_told(keys, metadata.told or {})
+    agent = run.agent
     live = run.look()
-    require_volume(live, run.agent)
+    require_volume(live, agent)
+    pods = run.kube.list_objects(POD, agent.namespace)[0]
+    require_alone(run.kube, agent.namespace, {agent.name: agent}, {agent.name: live}, pods)
     refuse_second_owner(run.agent, live)
     require_settled(run.agent, live)
     require_syncing(run.agent, run.kube)

@@ -13,6 +13,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, CONFIG_MAP, DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis
@@ -29,19 +30,22 @@ def prove_secret(it: Rotation) -> Proof:
 def restart(it: Rotation, proof: Proof, stamp: str) -> None:
     """S7, S8: the release that was proved, with the stamp of the secret version that its pod will read."""
     live = it.run.look(DEPLOYMENT, CONFIG_MAP, CLAIM)
-    require_volume(live, it.run.agent)
     release = releases.last_good(live.releases)
     if release is None:
         raise AgentError(ErrorKind.ROLLOUT, f"{it.agent}: its releases have gone", f"rollout.yml -e agent={it.agent}")
     wanted = releases.revived(release, stamp, live.facts)
+    if live.deployment is None or compare(wanted, live.deployment):
+        require_volume(live, it.run.agent)
     before = len(it.run.writer.changes)
     try:
         pod = bring_up(it.run, wanted, live, proof)
     finally:
         if len(it.run.writer.changes) > before:
             it.run.changes.append("restarted")
-    if pod:
-        it.release = remember(it.run, live.releases, wanted, stamp, pod).id
+    if pod is None:
+        words = f"{it.agent} is suspended: nothing is proved while no pod of it runs"
+        raise AgentError(ErrorKind.ROLLOUT, words, "Start it, then run the same command again: the rotation goes on.")
+    it.release = remember(it.run, live.releases, wanted, stamp, pod).id
     it.secret_version = stamp
 
 

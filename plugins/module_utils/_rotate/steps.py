@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import (
+    AgentError,
+    ErrorKind,
+    VolumeTroubled,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import other_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import KeyPolicy
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import SOMEBODY_ELSES
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import MEMORY
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
     Standing,
     Step,
@@ -94,7 +100,13 @@ def prove_new(it: Rotation, journal: Journal) -> Journal:
         if failure.diagnosis.cause in SOMEBODY_ELSES:
             hint = "Nothing was undone, for somebody else is at work. Then run the same command again: it goes on."
             raise failed(it, failure.diagnosis.lines(), hint) from None
+        if failure.diagnosis.cause == MEMORY:
+            hint = f"Nothing was undone: the old values would meet the same. {other_volume(it.run.agent, it.run.claim)}"
+            again = "Then run the same command again: it goes on."
+            raise failed(it, failure.diagnosis.lines(), f"{hint}\n{again}") from None
         return turn_back(it, journal, "\n".join(failure.diagnosis.lines()))
+    except VolumeTroubled:
+        raise
     except AgentError as error:
         if not error.is_refusal:
             raise

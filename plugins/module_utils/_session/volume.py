@@ -65,7 +65,8 @@ def free(run: Session[Any], wanted: Object, live: Object | None, record: Record 
     for a pod that stays, for a volume that would go with the pod that is to be stopped, and for one that is not the
     recorded one. live: as it was seen. record: None where any volume will do."""
     claims = claims_of(wanted["spec"]["template"]["spec"])
-    for name in claims:
+    stopped = claims_of(live["spec"]["template"]["spec"]) if live else set()
+    for name in claims | stopped:
         claim = run.kube.get(CLAIM, run.agent.namespace, name)
         require_lasting_claim(claim, run.agent)
         if record and record.facts.mount.claim == name:

@@ -56,7 +56,8 @@ def info(params: Params, context: Context) -> Result:
         require_cluster(kube, params["cluster_uid"])
         found = {}
         for kind in (DEPLOYMENT, CLAIM, EXTERNAL_SECRET, CONFIG_MAP, LEASE):
-            found[kind.name] = _by_name(_listed(kube, kind, namespace))
+            # Claims by the record: one that a person made need not bear our label.
+            found[kind.name] = _by_name(_listed(kube, kind, namespace, ours=kind != CLAIM))
         # By claim: one that was cut loose from its Deployment has lost its label.
         pods = kube.list_objects(POD, namespace)[0]
         known = {
@@ -80,9 +81,9 @@ def info(params: Params, context: Context) -> Result:
     return {"changed": False, "agents": agents, "table": lines}
 
 
-def _listed(kube: Kube, kind: Any, namespace: str) -> list[Object]:
+def _listed(kube: Kube, kind: Any, namespace: str, *, ours: bool) -> list[Object]:
     try:
-        return kube.list_objects(kind, namespace, labels=names.SELECTOR)[0]
+        return kube.list_objects(kind, namespace, labels=names.SELECTOR if ours else "")[0]
     except NotFound:
         return []
 

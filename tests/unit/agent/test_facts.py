@@ -170,7 +170,7 @@ def test_the_volume_has_a_key_of_its_own_which_the_pod_reads() -> None:
     assert init["env"][-1]["valueFrom"] == {
         "configMapKeyRef": {"name": "roberval-releases", "key": "volume", "optional": True}
     }
-    assert "volume" not in record_of(Record(BY_HAND))["data"]
+    assert record_of(Record(BY_HAND))["data"]["volume"] == "", "written, so that no other hand's word stays there"
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "{}", '{"claim": 3}'])
@@ -198,10 +198,15 @@ def test_a_recorded_release_is_taken_up_with_the_facts_of_today() -> None:
     assert revived == sealed(deployment(agent(), Stamps("5"), BY_HAND))
 
 
-def test_one_of_0_1_0_is_taken_up_too() -> None:
-    """Its init container goes to the folder by a script, and reads no identity."""
+def test_one_of_0_1_0_looks_at_the_volume_where_it_is_taken_up_again() -> None:
+    """Its init container goes to the folder by a script, and reads no identity. What runs stays as it is."""
     old = deployment(agent(), STAMPS)
     init = old["spec"]["template"]["spec"]["initContainers"][0]
     del init["workingDir"], init["env"][-1]
     release = releases.new([], sealed(copy.deepcopy(old)), "4", "alice")
     assert releases.revived(release, "4", of_new("roberval"))["spec"] == old["spec"]
+    looks = releases.revived(release, "4", of_new("roberval"), "roberval")["spec"]["template"]["spec"]
+    init = looks["initContainers"][0]
+    assert (init["workingDir"], init["env"][-1]["name"]) == ("/root/.openclaw", "OPENCLAW_VOLUME")
+    script = init["command"][-1]
+    assert script.index("exit 66") < script.index(old["spec"]["template"]["spec"]["initContainers"][0]["command"][-1])

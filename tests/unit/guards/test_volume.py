@@ -15,7 +15,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, require_volume
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, expected, require_volume
 from tests.unit.builders import UID, agent, live_of
 
 AGAIN = "ansible-playbook rollout.yml -e agent=roberval -e accept_volume="
@@ -87,6 +87,43 @@ def test_a_volume_that_was_taken_out_of_the_template_names_the_one_that_can_be_c
     error = refused(found)
     assert "the Deployment mounts no claim" in error.message
     assert error.hint.count(AGAIN) == 1
+
+
+def test_where_the_recorded_claim_is_gone_it_is_not_offered() -> None:
+    """Whoever chose it would get a new and empty one."""
+    moved = live(replace(KNOWN, facts=replace(KNOWN.facts, mount=Mount("roberval-gone", "/root/.openclaw"))))
+    del moved.objects["PersistentVolumeClaim"]
+    error = refused(moved)
+    assert "Claim roberval-gone is not there any more" in error.hint
+    assert error.hint.count(AGAIN) == 1
+    assert f"{AGAIN}roberval-state" in error.hint
+
+
+def test_a_claim_that_is_not_there_is_not_made_for_a_slip_of_the_pen() -> None:
+    found = live(accepted=Mount("robreval-state", ""))
+    del found.objects["PersistentVolumeClaim"]
+    error = refused(found)
+    assert error.kind is ErrorKind.INVALID
+    assert "there is no claim robreval-state in namespace bots" in error.message
+    again = live(accepted=Mount("roberval-state", ""))
+    del again.objects["PersistentVolumeClaim"]
+    require_volume(again, agent())
+
+
+def test_another_agents_claim_is_nobodys_to_accept() -> None:
+    found = live(accepted=Mount("clovis-state", ""))
+    found.objects["PersistentVolumeClaim"]["metadata"]["labels"]["app.kubernetes.io/instance"] = "clovis"
+    assert "holds the memory of clovis" in refused(found).message
+
+
+def test_to_name_the_recorded_one_where_another_is_mounted_puts_it_back_and_forgets_nothing() -> None:
+    moved = live(KNOWN, Mount("roberval-state", "/root/.openclaw"))
+    assert moved.deployment
+    moved.deployment["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "roberval-other"
+    assert accepts(moved)
+    assert expected(moved) == KNOWN
+    assert expected(live(KNOWN, Mount("roberval-other", ""))) is None
+    assert expected(live(KNOWN)) == KNOWN
 
 
 def test_what_a_person_has_named_is_no_stop() -> None:
