@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import Hold, occupants
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import VolumeTroubled
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import (
+    Hold,
+    occupants,
+    refused,
+    require_alone,
+)
+from tests.unit.builders import agent, served
+from tests.unit.builders import deployment as deployment_of
 
 DEPLOYMENT: dict[str, Any] = {"metadata": {"name": "roberval", "uid": "d-1"}}
 GOING = {"metadata": {**DEPLOYMENT["metadata"], "deletionTimestamp": "2026-11-28T02:00:00Z"}}
@@ -78,3 +88,52 @@ def test_a_pod_of_nobodys_or_of_somebody_elses_is_a_stranger() -> None:
     assert hold(pod(), sets=[other]) is Hold.STRANGER
     # Its Deployment was deleted and it was told to stay.
     assert hold(pod(), None, [replica_set(deployment="")]) is Hold.STRANGER
+
+
+# Of a plan, which has all pods of the namespace at hand
+
+
+class Server:
+    """Answers with these ReplicaSets, and counts how often it is asked."""
+
+    def __init__(self, *sets: Any) -> None:
+        self.sets = list(sets)
+        self.asked = 0
+
+    def list_objects(self, _kind: Any, _namespace: str) -> tuple[list[Any], str]:
+        self.asked += 1
+        return self.sets, "1"
+
+
+def alone(*pods: Any, deployment: bool = True, sets: Any = None) -> Server:
+    objects = {"Deployment": served(deployment_of(agent(), Stamps("4")), uid="d-1")} if deployment else {}
+    server: Any = Server(*([replica_set()] if sets is None else sets))
+    require_alone(server, "bots", {"roberval": agent()}, {"roberval": Live("roberval", objects)}, list(pods))
+    return server
+
+
+def test_the_one_pod_of_a_replica_set_leaves_no_doubt_and_costs_no_request() -> None:
+    assert alone(pod(owned("ReplicaSet", "r-1", "roberval-6d4f8b9c7d"))).asked == 0
+    assert alone(deployment=False).asked == 0
+    assert alone(pod([], claim="clovis-state")).asked == 0
+
+
+def test_two_pods_of_the_deployment_are_no_strangers() -> None:
+    """One after the other, as it replaces them."""
+    assert alone(pod(), pod(uid="p-2")).asked == 1
+
+
+@pytest.mark.parametrize("deployment", [True, False])
+def test_a_pod_of_nobodys_is_told_by_its_name(deployment: bool) -> None:
+    with pytest.raises(VolumeTroubled, match="pod roberval-x, which nobody owns"):
+        alone(pod([]), deployment=deployment)
+
+
+def test_a_pod_that_was_refused_has_a_key_for_the_next_one() -> None:
+    live = Live("roberval")
+    end = {"terminated": {"exitCode": 66, "message": "expected 0a1b, found none"}}
+    one = pod(uid="0a1b2c3d-4e5f")
+    assert refused(live, [one]) == ""
+    one["status"]["initContainerStatuses"] = [{"name": "seed", "state": {"waiting": {}}, "lastState": end}]
+    assert refused(live, [one]) == "volume-0a1b2c3d"
+    assert refused(live, [{**one, "status": {**one["status"], "phase": "Failed"}}]) == "", "it is history"

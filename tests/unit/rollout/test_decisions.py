@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import re
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.version import VERSION
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
     AgentPlan,
     decide,
     refuse_what_cannot_be,
+    stamps_for,
 )
 from tests.unit.builders import DIGEST, OTHER_DIGEST, REPOSITORY, agent, live_of, served
 
@@ -333,3 +336,54 @@ def test_the_record_of_another_secret_version_is_no_record_of_this_one() -> None
     live = live_of(agent(), STAMPS)
     live.objects["ConfigMap"] = served(releases.manifest(agent(), [], None))
     assert planned(live).reasons == ["the running release was not recorded yet"]
+
+
+def test_a_newer_collection_is_named_as_the_cause_of_a_new_pod() -> None:
+    live = live_of(agent(), STAMPS)
+    kept = [replace(one, collection="0.1.0") for one in releases.read(live.releases)]
+    live.objects["ConfigMap"] = served(releases.manifest(agent(), kept, None))
+    template = live.objects["Deployment"]["spec"]["template"]
+    del template["metadata"]["labels"]["app.kubernetes.io/component"]
+    template["spec"]["initContainers"][0]["command"] = ["sh", "-c", "old"]
+    assert planned(live).reasons == [f"digitalsys.agents 0.1.0 -> {VERSION}: init container, pod label"]
+    assert planned(live).restarts
+    now = changed(
+        live_of(agent(), STAMPS), "Deployment", lambda one: one["spec"]["template"]["metadata"]["labels"].clear()
+    )
+    assert "digitalsys.agents" not in planned(now).reasons[0], "of the same version it is a hand's doing"
+
+
+def test_what_makes_a_new_pod_is_said_before_what_does_not() -> None:
+    def by_hand(one: Any) -> None:
+        one["spec"]["minReadySeconds"] = 3
+        one["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 9
+
+    reasons = planned(changed(live_of(agent(), STAMPS), "Deployment", by_hand)).reasons
+    assert ["grace" in line.lower() for line in reasons] == [True, False]
+
+
+@pytest.mark.parametrize("replicas", [0, 3])
+def test_an_agent_that_was_scaled_to_nothing_gets_a_new_pod_of_it(replicas: int) -> None:
+    """Whatever makes a new pod carries the version that is proved now."""
+    live = changed(live_of(agent(), STAMPS), "Deployment", lambda one: one["spec"].update(replicas=replicas))
+    assert planned(live).restarts is (replicas == 0)
+    unproved = stamps_for(agent(), live, None, "").secret_version
+    assert unproved == ("unproved" if replicas == 0 else "4")
+
+
+def test_a_suspended_agent_is_as_it_is_wanted_without_a_pod() -> None:
+    def suspended(one: Any) -> None:
+        one["metadata"]["annotations"]["agents.digitalsys/suspended"] = "{}"
+        one["spec"]["replicas"] = 0
+        one["status"] = {"observedGeneration": 1}
+
+    live = changed(live_of(agent(), STAMPS), "Deployment", suspended)
+    # The seal is of what was rendered with one pod.
+    assert planned(live).reasons == ["Deployment: a field that is not wanted any more"]
+    assert not planned(live).restarts
+
+
+def test_a_volume_that_was_refused_is_looked_at_again() -> None:
+    plan = planned(live_of(agent(), STAMPS), Stamps("4", "volume-0a1b2c3d"))
+    assert plan.reasons == ["its volume was refused: a new pod looks again"]
+    assert plan.restarts

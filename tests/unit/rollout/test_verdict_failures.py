@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import FAILED, WAITING, Memory, judge
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import (
+    DONE,
+    FAILED,
+    MEMORY,
+    WAITING,
+    Memory,
+    Wanted,
+    judge,
+)
 from tests.unit.builders import (
     GRACE,
     NAME,
@@ -247,3 +255,27 @@ def test_looking_changes_nothing_that_was_remembered_before() -> None:
     before = Memory()
     judge(WANTED, observed(starting(), UNSCHEDULABLE, now=5.0), before, GRACE)
     assert before == Memory()
+
+
+# The volume
+
+
+@pytest.mark.parametrize("state", ["state", "lastState"])
+def test_a_volume_without_the_agents_memory_is_a_failure_of_its_own(state: str) -> None:
+    refused = pod(SCHEDULED, state=waiting("PodInitializing"), init=waiting("CrashLoopBackOff"))
+    end = {"terminated": {"exitCode": 66, "message": "expected 0a1b, found none"}}
+    refused["status"]["initContainerStatuses"][0][state] = end
+    found = at_once(refused)
+    assert (found.state, found.cause) == (FAILED, MEMORY)
+    assert found.words == "the volume does not hold the agent's memory: expected 0a1b, found none"
+
+
+def test_an_agent_that_is_suspended_is_done_when_no_pod_of_it_is_left() -> None:
+    live = running_deployment(replicas=0)
+    live["spec"]["replicas"] = 0
+    wanted = Wanted(WANTED.uid, WANTED.template, 0)
+    ending = pod(SCHEDULED, state=RUNNING, deletionTimestamp="2026-11-28T02:00:00Z")
+    first, memory = judge(wanted, observed(live, ending), Memory(), GRACE)
+    assert (first.state, first.draining) == (WAITING, True)
+    last, _memory = judge(wanted, observed(live), memory, GRACE)
+    assert (last.state, last.pod) == (DONE, "")

@@ -16,6 +16,7 @@ from tests.unit.builders import READY, RUNNING, agent, live_of, pod, running_dep
 
 AVAILABLE = running_deployment(updated=1, replicas=1, available=1)
 NONE_YET = running_deployment(updated=1, replicas=1)
+REFUSED = {"terminated": {"exitCode": 66, "message": "expected 0a1b, found none"}}
 UP = pod(READY, state=RUNNING, phase="Running")
 
 
@@ -33,6 +34,7 @@ UP = pod(READY, state=RUNNING, phase="Running")
         (NONE_YET, [pod(state=waiting("ErrImagePull"))], "no image"),
         (NONE_YET, [pod(state=waiting("PodInitializing"), init=waiting("ImagePullBackOff"))], "no image"),
         (NONE_YET, [pod(state=waiting("PodInitializing"), init=waiting("CrashLoopBackOff"))], "crashing"),
+        (NONE_YET, [pod(state=waiting("PodInitializing"), init=REFUSED)], "no memory"),
         (running_deployment(replicas=1, paused=True), [UP], "paused"),
         ({**running_deployment(), "spec": {"replicas": 0}}, [], "stopped"),
         (AVAILABLE, [UP, pod(READY, name="roberval-new-y", state=RUNNING)], "two pods"),
