@@ -134,6 +134,13 @@ def home(params: Mapping[str, Any]) -> Home:
     )
 
 
+def _kept(value: Any) -> Any:
+    """As the API server keeps a rule: lists that are empty are dropped; selectors that are mean all there is."""
+    if isinstance(value, Mapping):
+        return {name: _kept(part) for name, part in value.items() if part is not None and part != []}
+    return [_kept(part) for part in value] if isinstance(value, list) else value
+
+
 def from_params(params: Mapping[str, Any]) -> Agent:
     """Of validated module parameters. AgentError 'invalid', naming the option, for the first thing that cannot be."""
     where = home(params)
@@ -174,8 +181,8 @@ def from_params(params: Mapping[str, Any]) -> Agent:
         tolerations=[{k: v for k, v in one.items() if v not in ("", None)} for one in params["tolerations"]],
         image_pull_secrets=[str(one) for one in params["image_pull_secrets"]],
         network=params["network"],
-        network_ingress=[dict(one) for one in params["network_ingress"]],
-        network_egress=[dict(one) for one in params["network_egress"]],
+        network_ingress=[_kept(one) for one in params["network_ingress"]],
+        network_egress=[_kept(one) for one in params["network_egress"]],
         grace_seconds=_seconds(params, "grace_seconds"),
         startup_seconds=_seconds(params, "startup_seconds"),
         stability_seconds=_seconds(params, "stability_seconds"),

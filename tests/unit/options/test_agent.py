@@ -217,3 +217,11 @@ def test_a_volume_without_a_unit_is_refused_with_what_was_probably_meant() -> No
     with pytest.raises(AgentError) as error:
         agent(volume_size="10")
     assert "10Gi" in error.value.hint
+
+
+def test_a_network_rule_is_asked_for_as_the_server_keeps_it() -> None:
+    given = {"to": [], "ports": [{"port": 443, "endPort": None}]}
+    everything = {"from": [{"podSelector": {}}]}
+    one = agent(network_egress=[given], network_ingress=[everything, {}])
+    assert one.network_egress == [{"ports": [{"port": 443}]}]
+    assert one.network_ingress == [everything, {}]
