@@ -221,7 +221,7 @@ def test_a_volume_without_a_unit_is_refused_with_what_was_probably_meant() -> No
 
 def test_a_network_rule_is_asked_for_as_the_server_keeps_it() -> None:
     given = {"to": [], "ports": [{"port": 443, "endPort": None}]}
-    everything = {"from": [{"podSelector": {}}]}
+    everything: dict[str, Any] = {"from": [{"podSelector": {}}]}
     one = agent(network_egress=[given], network_ingress=[everything, {}])
     assert one.network_egress == [{"ports": [{"port": 443}]}]
     assert one.network_ingress == [everything, {}]
