@@ -20,8 +20,9 @@ from tests.integration.unpullable import broken_image, refusing_registry
 from tests.sandbox.existing import Existing
 from tests.sandbox.proxy.clients import Through
 
-#: From the end of the bad pod to the pod of the release before: whole seconds of the cluster, all agents at once.
-SOON = 8
+#: From the end of the bad pod to the write that goes back, by the cluster's clock, all agents at once on a machine with
+#: other work. What this tells apart is the timeout (agent_timeout, 240) and the kubelet's waits before a new try.
+SOON = 20
 
 
 @dataclass(frozen=True)
