@@ -85,7 +85,7 @@ def told(wanted: Object, live: Object) -> tuple[str, tuple[str, ...]]:
             words.append(f"{kind} by another script")
         else:
             continue
-        paths += [f"containers[{ours['name']}].{kind}Probe.{handler}" for handler in {before, way}]
+        paths += [f"containers[{ours['name']}].{kind}Probe.{handler}" for handler in sorted({before, way})]
     return f"probes: {', '.join(words)}" if words else "", tuple(paths)
 
 
