@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import (
+    FOUND,
     Facts,
     Record,
     as_data,
@@ -71,12 +72,13 @@ def read(config_map: Object | None) -> list[Release]:
 
 
 def recorded(config_map: Object | None) -> Record | None:
-    """What is known of the agent's volume and its other facts: None of a new one. 0.1.0 kept its releases alone."""
+    """What is known of the agent's volume and its other facts: None of a new one. 0.1.0 kept its releases alone, and
+    its volumes have no identity."""
     data = (config_map or {}).get("data") or {}
     identity = str(data.get(names.VOLUME_KEY) or "")
     newest = last_good(config_map)
     if _FACTS not in data:
-        return Record(of_deployment(newest.deployment), identity=identity) if newest else None
+        return Record(of_deployment(newest.deployment), identity=identity or FOUND) if newest else None
     try:
         return of_data(json.loads(data[_FACTS]), identity)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -121,6 +123,13 @@ def revived(release: Release, secret_version: str, facts: Facts, agent: str = ""
         wanted = looking_at_the_volume(wanted, agent)
     wanted["spec"]["template"]["metadata"].setdefault("annotations", {})[names.SECRET_VERSION] = secret_version
     return sealed(wanted)
+
+
+def of_running(release: Release, secret_version: str, facts: Facts, deployment: Object) -> Object:
+    """As `revived`, in the form that runs: where one of 0.1.0 was gone back to, it looks at the volume since."""
+    inits = deployment["spec"]["template"]["spec"].get("initContainers") or []
+    looks = any(one["name"] == names.VOLUME for init in inits for one in init.get("env") or [])
+    return revived(release, secret_version, facts, deployment["metadata"]["name"] if looks else "")
 
 
 def new(kept: list[Release], deployment: Object, secret_version: str, by: str) -> Release:

@@ -44,7 +44,8 @@ def expected(live: Live) -> Record | None:
     if record is None or live.accepted is None:
         return record
     standing = of_deployment(live.deployment).mount if live.deployment else record.facts.mount
-    is_put_back = live.facts.mount == record.facts.mount != standing and is_same_claim(live.claim, record)
+    is_named_before = live.facts.mount == record.facts.mount != standing and bool(record.identity)
+    is_put_back = is_named_before and is_same_claim(live.claim, record)
     return record if is_put_back else None
 
 
@@ -144,8 +145,10 @@ def _require_what_is_named(live: Live, accepted: Mount, agent: Home) -> None:
             f"{agent.name}: accept_volume: there is no claim {accepted.claim} in namespace {agent.namespace}",
             f"Look which there are: kubectl get pvc -n {agent.namespace}",
         )
-    owner = ((live.claim or {"metadata": {}})["metadata"].get("labels") or {}).get(names.INSTANCE_LABEL, agent.name)
-    if owner != agent.name:
+    owner = (
+        live.claim["metadata"]["labels"].get(names.INSTANCE_LABEL) if live.claim and names.is_ours(live.claim) else ""
+    )
+    if owner and owner != agent.name:
         raise AgentError(
             ErrorKind.NOT_OURS,
             f"{agent.name}: accept_volume: claim {accepted.claim} holds the memory of {owner}",

@@ -252,8 +252,8 @@ def _instead(body: Object, goes: Iterable[str]) -> Object:
         place, _dot, name = path.rpartition(".")
         part = patch
         for step in place.split("."):
-            part = part.get(step) or {}
-        if "[" not in path:
+            part = (part.get(step) if isinstance(part, dict) else None) or {}
+        if "[" not in path and isinstance(part, dict):
             part[name] = None
     return patch
 

@@ -7,6 +7,7 @@ and what is told of drift. What others added is not ours to judge, but for what 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names impo
 #: Lists whose items others may add to (sidecars, injected volumes) are matched by the key the API server merges by.
 _MERGE_KEYS = ("mountPath", "containerPort", "name", "key")
 _MISSING = " is missing"
+#: Whose value is not told.
+_HOLDS_VARIABLES = re.compile(r"ontainers(\[[^]]*\])?$|\.env(\[|$)")
 _SERVERS_OWN = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 _NOISE = ("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration")
 _UNORDERED = ("add", "drop", "policyTypes", "accessModes")
@@ -99,7 +102,7 @@ def compare(wanted: Object, live: Object) -> list[Change]:
             ours.add(one.path)
             # An apply takes away what is not wished any more: what stands there all the same was moved, and not more.
             if one.wanted is ABSENT and (shrank or one.operation == "Apply") and not _is_the_servers(one):
-                was = "" if ".env[" in one.path else f", was {_shown(one.live)}"
+                was = "" if _HOLDS_VARIABLES.search(one.path) else f", was {_shown(one.live)}"
                 gone.setdefault(one.path, Change(one.path, f" removed{was}", goes=True))
             continue
         theirs[one.path] = one.manager
@@ -119,6 +122,8 @@ def _is_the_servers(one: Owned) -> bool:
     """What the server has put in by itself, our own seal, and what may stand there."""
     name = one.path.rpartition(".")[2]
     is_default = name == _OLD_NAME or one.live in _DEFAULTS.get(name, ())
+    if name == "restartPolicy" and "initContainers[" in one.path:
+        is_default = False  # the server puts none there: with one, the gateway would not wait for it
     return is_default or RENDERED in one.path or one.path.endswith(_MAY_STAY)
 
 

@@ -43,7 +43,7 @@ def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Obj
 
     def settle(standing: Object | None) -> Object | None:
         nonlocal seen
-        seen = free(run, wanted, standing, expected(live))
+        seen = free(run, wanted, standing, expected(live), is_left=live.accepted is not None)
         return seen.deployment
 
     written = run.writer.apply(wanted, live.deployment, settle)

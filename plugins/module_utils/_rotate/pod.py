@@ -33,7 +33,10 @@ def restart(it: Rotation, proof: Proof, stamp: str) -> None:
     release = releases.last_good(live.releases)
     if release is None:
         raise AgentError(ErrorKind.ROLLOUT, f"{it.agent}: its releases have gone", f"rollout.yml -e agent={it.agent}")
-    wanted = releases.revived(release, stamp, live.facts)
+    if live.deployment:
+        wanted = releases.of_running(release, stamp, live.facts, live.deployment)
+    else:
+        wanted = releases.revived(release, stamp, live.facts, it.agent)
     if live.deployment is None or compare(wanted, live.deployment):
         require_volume(live, it.run.agent)
     before = len(it.run.writer.changes)

@@ -81,7 +81,7 @@ def require_settled(agent: Home, live: Live) -> None:
     if live.deployment is None or release is None:
         raise AgentError(ErrorKind.ROLLOUT, f"{agent.name} was never rolled out", f"First: {again}")
     stamp = live.template_annotation(names.SECRET_VERSION)
-    if compare(releases.revived(release, stamp, live.facts), live.deployment):
+    if compare(releases.of_running(release, stamp, live.facts, live.deployment), live.deployment):
         raise AgentError(
             ErrorKind.ROLLOUT,
             f"{agent.name}: what runs is not the release {release.shown()} that was proved",

@@ -60,12 +60,15 @@ class Freed:
     pods: Known
 
 
-def free(run: Session[Any], wanted: Object, live: Object | None, record: Record | None) -> Freed:
+def free(
+    run: Session[Any], wanted: Object, live: Object | None, record: Record | None, *, is_left: bool = False
+) -> Freed:
     """Returns when no pod is in the way of the one that this Deployment will start. AgentError, with nothing written,
     for a pod that stays, for a volume that would go with the pod that is to be stopped, and for one that is not the
-    recorded one. live: as it was seen. record: None where any volume will do."""
+    recorded one. live: as it was seen. record: None where any volume will do. is_left: a person has named another claim
+    than the one that is mounted, which may go."""
     claims = claims_of(wanted["spec"]["template"]["spec"])
-    stopped = claims_of(live["spec"]["template"]["spec"]) if live else set()
+    stopped = claims_of(live["spec"]["template"]["spec"]) if live and not is_left else set()
     for name in claims | stopped:
         claim = run.kube.get(CLAIM, run.agent.namespace, name)
         require_lasting_claim(claim, run.agent)

@@ -140,7 +140,8 @@ def _drift(known: Live) -> list[str]:
     release = releases.last_good(known.releases)
     if release is None or known.deployment is None:
         return []
-    wanted = releases.revived(release, known.template_annotation(names.SECRET_VERSION), known.facts)
+    stamp = known.template_annotation(names.SECRET_VERSION)
+    wanted = releases.of_running(release, stamp, known.facts, known.deployment)
     return shown(change for change in compare(wanted, known.deployment) if change.manager)
 
 

@@ -160,7 +160,7 @@ def test_a_record_is_read_back_as_it_was_written(what: Record) -> None:
 def test_a_new_agent_has_no_record_and_0_1_0_recorded_its_releases_alone() -> None:
     assert releases.recorded(None) is None
     assert releases.recorded({"data": {}}) is None
-    assert releases.recorded(record_of(Record(BY_HAND), old=True)) == Record(BY_HAND)
+    assert releases.recorded(record_of(Record(BY_HAND), old=True)) == Record(BY_HAND, identity=FOUND)
 
 
 def test_the_volume_has_a_key_of_its_own_which_the_pod_reads() -> None:

@@ -114,6 +114,8 @@ def test_another_agents_claim_is_nobodys_to_accept() -> None:
     found = live(accepted=Mount("clovis-state", ""))
     found.objects["PersistentVolumeClaim"]["metadata"]["labels"]["app.kubernetes.io/instance"] = "clovis"
     assert "holds the memory of clovis" in refused(found).message
+    found.objects["PersistentVolumeClaim"]["metadata"]["labels"]["app.kubernetes.io/managed-by"] = "Helm"
+    require_volume(found, agent())
 
 
 def test_to_name_the_recorded_one_where_another_is_mounted_puts_it_back_and_forgets_nothing() -> None:
@@ -124,6 +126,10 @@ def test_to_name_the_recorded_one_where_another_is_mounted_puts_it_back_and_forg
     assert expected(moved) == KNOWN
     assert expected(live(KNOWN, Mount("roberval-other", ""))) is None
     assert expected(live(KNOWN)) == KNOWN
+    cut_off = replace(KNOWN, identity="", facts=replace(KNOWN.facts, mount=Mount("roberval-other", "/root/.openclaw")))
+    assert expected(live(cut_off, Mount("roberval-other", ""))) is None, (
+        "the same word again, after a run that was killed"
+    )
 
 
 def test_what_a_person_has_named_is_no_stop() -> None:

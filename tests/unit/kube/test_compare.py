@@ -274,6 +274,16 @@ def test_what_the_server_puts_in_is_nobodys_addition() -> None:
     assert told(live(entry(fields, "velero-server", "Update"))) == []
 
 
+def test_an_init_container_that_nobody_would_wait_for_is_told() -> None:
+    """The server puts no restartPolicy there: with it, the gateway would start on any volume."""
+    place = 'k:{"name":"seed"}'
+    found = live(entry(in_pod({"f:initContainers": {place: {"f:restartPolicy": {}}}}), "kubectl-patch", "Update"))
+    found["spec"]["template"]["spec"]["initContainers"][0]["restartPolicy"] = "Always"
+    assert told(found) == [
+        "spec.template.spec.initContainers[seed].restartPolicy added by kubectl-patch, removed",
+    ]
+
+
 def test_a_value_that_was_wanted_by_two_is_not_told_as_the_others_change() -> None:
     both = of_container({"f:env": {ENV: {"f:value": {}}}})
     found = live(entry(both), entry(both, "handbook"), env={"MARK": "two"})
