@@ -63,7 +63,8 @@ def test_a_former_release_waits_for_its_own_pod_that_is_still_draining(
 def test_the_way_back_waits_too_and_is_proved(slow: Callable[..., Fleet]) -> None:
     """Trials A2: with a timeout below the grace; "is down"."""
     agent = "volume-curto"
-    fleet = slow(agent, agent_timeout=10)
+    # Long enough for a start on a machine with other work.
+    fleet = slow(agent, agent_timeout=20, agent_grace_seconds=24)
     fleet.variables["agent_env"] = {**ENV, "TESTGATEWAY_EXIT": "78"}
     with PodWatch() as watch:
         run = fleet.rollout(agent)
