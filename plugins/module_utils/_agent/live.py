@@ -10,7 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import Facts, Mount, Record, settled
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import (
+    Facts,
+    Mount,
+    Record,
+    of_deployment,
+    settled,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
@@ -64,6 +70,11 @@ class Live:
         return settled(self.agent, self.deployment, self.record, self.accepted)
 
     @property
+    def mounted(self) -> Mount | None:
+        """What the Deployment mounts, whatever was recorded; None where there is no Deployment."""
+        return of_deployment(self.deployment).mount if self.deployment else None
+
+    @property
     def claims(self) -> set[str]:
         """The one with its memory, and whatever the Deployment mounts."""
         return {self.facts.mount.claim} | (
@@ -109,16 +120,16 @@ def name_of(kind: Kind, agent: str, claim: str = "") -> str:
 def look(kube: Kube, namespace: str, agent: str, *kinds: Kind, accepted: Mount | None = None) -> Live:
     """By name, a read for each kind (all seven of an agent, or those given): what an operation does under its lock."""
     live = Live(agent, accepted=accepted)
+    unserved = set()
     for kind_name in [kind.name for kind in kinds] or object_names(agent):
         kind = BY_NAME[kind_name]
         claim = live.facts.mount.claim if kind == CLAIM else ""
         try:
-            found = kube.request("GET", kind.path(namespace, name_of(kind, agent, claim)))
-            live = replace(live, objects={**live.objects, kind_name: found})
+            live.objects[kind_name] = kube.request("GET", kind.path(namespace, name_of(kind, agent, claim)))
         except NotFound as error:
             if not error.is_served:
-                live = replace(live, unserved=live.unserved | {kind_name})
-    return live
+                unserved.add(kind_name)
+    return replace(live, unserved=frozenset(unserved)) if unserved else live
 
 
 def look_at_fleet(kube: Kube, namespace: str, agents: Iterable[str], accepted: Mount | None = None) -> dict[str, Live]:
@@ -139,7 +150,7 @@ def look_at_fleet(kube: Kube, namespace: str, agents: Iterable[str], accepted: M
             _refuse_strangers(kube, kind, namespace, missing)
         for agent, name in wanted.items():
             if name in by_name:
-                lives[agent] = replace(lives[agent], objects={**lives[agent].objects, kind_name: by_name[name]})
+                lives[agent].objects[kind_name] = by_name[name]
     return lives
 
 

@@ -75,7 +75,7 @@ def recorded(config_map: Object | None) -> Record | None:
     """What is known of the agent's volume and its other facts: None of a new one. 0.1.0 kept its releases alone, and
     its volumes have no identity."""
     data = (config_map or {}).get("data") or {}
-    identity = str(data.get(names.VOLUME_KEY) or "")
+    identity = told_identity(config_map)
     newest = last_good(config_map)
     if _FACTS not in data:
         return Record(of_deployment(newest.deployment), identity=identity or FOUND) if newest else None
@@ -83,6 +83,11 @@ def recorded(config_map: Object | None) -> Record | None:
         return of_data(json.loads(data[_FACTS]), identity)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _unreadable(config_map, error) from None
+
+
+def told_identity(config_map: Object | None) -> str:
+    """What the init container reads; '' where nothing is expected, as right after a person has accepted a volume."""
+    return str(((config_map or {}).get("data") or {}).get(names.VOLUME_KEY) or "")
 
 
 def _unreadable(config_map: Object | None, error: Exception) -> AgentError:

@@ -9,7 +9,7 @@ another. What a person may say about it, and nobody else: -e accept_volume=CLAIM
 
 from __future__ import annotations
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import Mount, Record, of_deployment
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import Mount, Record
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import (
@@ -30,9 +30,7 @@ def accepts(live: Live) -> bool:
     no gateway runs, as where its volume was refused."""
     if live.accepted is None or live.record is None:
         return False
-    mounts = {live.facts.mount, live.record.facts.mount}
-    if live.deployment:
-        mounts.add(of_deployment(live.deployment).mount)
+    mounts = {live.facts.mount, live.record.facts.mount, live.mounted or live.facts.mount}
     runs = live.deployment is not None and is_available(live.deployment)
     return len(mounts) > 1 or not runs or not is_same_claim(live.claim, live.record)
 
@@ -43,8 +41,8 @@ def expected(live: Live) -> Record | None:
     record = live.record
     if record is None or live.accepted is None:
         return record
-    standing = of_deployment(live.deployment).mount if live.deployment else record.facts.mount
-    is_named_before = live.facts.mount == record.facts.mount != standing and bool(record.identity)
+    recorded = record.facts.mount
+    is_named_before = live.facts.mount == recorded != (live.mounted or recorded) and bool(record.identity)
     is_put_back = is_named_before and is_same_claim(live.claim, record)
     return record if is_put_back else None
 
@@ -109,10 +107,10 @@ def is_same_claim(claim: Object | None, record: Record) -> bool:
 def _require_recorded_mount(live: Live, agent: Home) -> None:
     """Where the Deployment mounts another volume than the proved one, or mounts it elsewhere, a person has to say which
     of the two holds the memory."""
-    if live.record is None or live.deployment is None:
+    if live.record is None or live.mounted is None:
         return
     recorded = live.record.facts.mount
-    standing = of_deployment(live.deployment).mount
+    standing = live.mounted
     if standing != recorded:
         raise VolumeTroubled(
             ErrorKind.CONFLICT,
@@ -138,7 +136,7 @@ def _require_what_is_named(live: Live, accepted: Mount, agent: Home) -> None:
     """A claim that is there, and no other agent's; one of this agent's own may be made anew."""
     own = {names.claim(agent.name)}
     own |= {live.record.facts.mount.claim} if live.record else set()
-    own |= {of_deployment(live.deployment).mount.claim} if live.deployment else set()
+    own |= {live.mounted.claim} if live.mounted else set()
     if live.claim is None and accepted.claim not in own:
         raise AgentError(
             ErrorKind.INVALID,
@@ -158,9 +156,9 @@ def _require_what_is_named(live: Live, accepted: Mount, agent: Home) -> None:
 
 def _require_one_meaning(live: Live, accepted: Mount, agent: Home) -> None:
     """The one named claim, mounted in two ways: which one is meant?"""
-    if accepted.path or live.record is None or live.deployment is None:
+    if accepted.path or live.record is None or live.mounted is None:
         return
-    standing = of_deployment(live.deployment).mount
+    standing = live.mounted
     recorded = live.record.facts.mount
     if standing.claim == recorded.claim == accepted.claim and standing != recorded:
         raise AgentError(

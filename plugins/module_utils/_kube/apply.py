@@ -103,16 +103,9 @@ class Writer:
         for _attempt in range(_ATTEMPTS):
             if found is None:
                 raise NotFound(f"{live['kind']} {live['metadata']['name']} has gone", "Run rollout.yml again.")
-            meta = {name: live["metadata"][name] for name in ("name", "namespace", "uid")}
-            body = {
-                "apiVersion": live["apiVersion"],
-                "kind": live["kind"],
-                "metadata": {
-                    **meta,
-                    "resourceVersion": found["metadata"]["resourceVersion"],
-                    "annotations": {annotation: value},
-                },
-            }
+            version = found["metadata"]["resourceVersion"]
+            meta = {**_as_seen(live), "resourceVersion": version, "annotations": {annotation: value}}
+            body = {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": meta}
             try:
                 return self.kube.apply(body, manager=manager, force=True, ask=self.may_write)
             except Conflict:
@@ -183,9 +176,8 @@ class Writer:
     def _strategy_first(self, wanted: Object, live: Object) -> Object:
         """With another strategy the next template would be a second pod beside the first. A merge, and before all else:
         an apply leaves the rollingUpdate that the server has put in, and is refused for it."""
-        meta = {name: live["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
         strategy = {**wanted["spec"]["strategy"], "rollingUpdate": None}
-        body = {"metadata": meta, "spec": {"strategy": strategy}}
+        body = {"metadata": _as_seen(live), "spec": {"strategy": strategy}}
         return self.kube.merge(BY_NAME[live["kind"]], body, ask=self.may_write)
 
     def _as_applied(self, live: Object, unwanted: Collection[str] = ()) -> Object | None:
@@ -194,8 +186,7 @@ class Writer:
         fields = as_applied(live, unwanted)
         if fields is None:
             return live
-        meta = {name: live["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
-        body = {"metadata": {**meta, "managedFields": fields}}
+        body = {"metadata": {**_as_seen(live), "managedFields": fields}}
         try:
             return self.kube.merge(BY_NAME[live["kind"]], body, ask=self.may_write)
         except Conflict:
@@ -241,8 +232,11 @@ class Writer:
 
 
 def has_other_strategy(wanted: Object, live: Object) -> bool:
-    strategies = [(one["spec"].get("strategy") or {}).get("type") for one in (wanted, live)] if "spec" in live else []
-    return wanted["kind"] == DEPLOYMENT.name and strategies[:1] != strategies[1:]
+    return wanted["kind"] == DEPLOYMENT.name and _strategy_of(wanted) != _strategy_of(live)
+
+
+def _strategy_of(deployment: Object) -> str:
+    return str((deployment["spec"].get("strategy") or {}).get("type") or "")
 
 
 def _instead(body: Object, goes: Iterable[str]) -> Object:
@@ -275,6 +269,11 @@ def _never_still(live: Object) -> AgentError:
         f"{live['kind']} {live['metadata']['name']} keeps being changed by something else",
         "Look who writes to it: kubectl get … --show-managed-fields.",
     )
+
+
+def _as_seen(live: Object) -> Object:
+    """Metadata of a patch: this very object, as it was read."""
+    return {name: live["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
 
 
 def _under_version(wanted: Object, live: Object) -> Object:

@@ -14,7 +14,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import Release
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, expected
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM
@@ -36,23 +35,18 @@ def expect(run: Session[Any], live: Live, wanted: Object) -> Object | None:
             claim = run.kube.get(CLAIM, run.agent.namespace, live.facts.mount.claim)
         new = _with_claim(Record(live.facts), claim)
         words = f"{live.facts.mount.shown()} is the agent's volume from here on, as accepted"
-    elif record is not None and record.identity == _told(live.releases):
+    elif record is not None and record.identity == releases.told_identity(live.releases):
         return live.releases
     elif record is not None or _is_replaced(live, wanted):
         new = record or _with_claim(Record(live.facts, identity=FOUND), live.claim)
         words = "the volume must hold a configuration: it has no identity yet"
     else:
         return live.releases  # a new agent: nothing is expected
-    if new == record and new.identity == _told(live.releases):
+    if new == record and new.identity == releases.told_identity(live.releases):
         return live.releases
     kept = run.writer.apply(releases.manifest(run.agent, releases.read(live.releases), new), live.releases)
     run.step("volume", words)
     return kept
-
-
-def _told(config_map: Object | None) -> str:
-    """What the init container reads; '' where nothing is expected, as right after a person has accepted a volume."""
-    return str(((config_map or {}).get("data") or {}).get(names.VOLUME_KEY) or "")
 
 
 def _is_replaced(live: Live, wanted: Object) -> bool:

@@ -23,7 +23,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import (
     require_external_secrets,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import refused, require_alone
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import refused
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
@@ -36,7 +36,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     DEPLOYMENT,
     EXTERNAL_SECRET,
     NETWORK_POLICY,
-    POD,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
@@ -78,8 +77,7 @@ def rollout(params: Params, context: Context) -> Result:
             if context.check_mode:
                 return _foretell(run, live, plan)
             if not plan.todo:
-                pods = run.kube.list_objects(POD, agent.namespace)[0]
-                require_alone(run.kube, agent.namespace, {agent.name: agent}, {agent.name: live}, pods)
+                run.require_alone(live)
                 idle = _result(run, plan.stamps.secret_version, releases.last_good(live.releases))
                 if not run.is_held():
                     return _nothing_to_do(run, idle)
@@ -148,7 +146,7 @@ def _restart_of(run: Session[Agent], live: Live) -> str:
     """The key of a restart that is due anyway; '' where none is."""
     if live.deployment is None or is_available(live.deployment):
         return ""
-    return refused(live, run.kube.list_objects(POD, run.agent.namespace)[0])
+    return refused(live, run.pods())
 
 
 def _apply_supporting(run: Session[Agent], live: Live) -> None:

@@ -12,7 +12,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_syncing
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import require_alone
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     EXEC_NEEDS,
     PROBE_NEEDS,
@@ -25,7 +24,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     CONFIG_MAP,
     DEPLOYMENT,
     EXTERNAL_SECRET,
-    POD,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_key, home
@@ -194,8 +192,7 @@ def _preflight(it: Rotation, keys: list[str], new_value: str) -> None:
     agent = run.agent
     live = run.look()
     require_volume(live, agent)
-    pods = run.kube.list_objects(POD, agent.namespace)[0]
-    require_alone(run.kube, agent.namespace, {agent.name: agent}, {agent.name: live}, pods)
+    run.require_alone(live)
     refuse_second_owner(run.agent, live)
     require_settled(run.agent, live)
     require_syncing(run.agent, run.kube)

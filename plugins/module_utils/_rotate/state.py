@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CONFIG_MAP, DEPLOYMENT, POD
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CONFIG_MAP, DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import claims_of, gateway_status
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import KeyPolicy
@@ -88,8 +88,7 @@ class Rotation:
         """Which containers of it there are now: others than before were begun since, and read the Secret anew."""
         if not self.run.claim:
             self.run.look(DEPLOYMENT, CONFIG_MAP)
-        pods = self.run.kube.list_objects(POD, self.run.agent.namespace)[0]
-        ours = [pod for pod in pods if self.run.claim in claims_of(pod["spec"])]
+        ours = [pod for pod in self.run.pods() if self.run.claim in claims_of(pod["spec"])]
         return " ".join(
             sorted(f"{pod['metadata']['uid']} {gateway_status(pod).get('containerID', '')}" for pod in ours)
         )

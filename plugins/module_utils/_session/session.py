@@ -28,6 +28,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import require_alone
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import Needs, require_permissions
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
@@ -36,6 +37,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     EXTERNAL_SECRET,
     LEASE,
+    POD,
     SECRET_STORE,
     Kind,
 )
@@ -108,6 +110,15 @@ class Session(Generic[A]):
         if self._lock and highest > self._lock.fence:
             self._take_over(self._lock, highest)
         self.fence = max(self.fence, highest)
+
+    def pods(self) -> list[Object]:
+        """All of the namespace: whose they are is told by the claim that they mount, and by their owner."""
+        return self.kube.list_objects(POD, self.agent.namespace)[0]
+
+    def require_alone(self, live: Live) -> None:
+        require_alone(
+            self.kube, self.agent.namespace, {self.agent.name: self.agent}, {self.agent.name: live}, self.pods()
+        )
 
     def is_held(self) -> bool:
         """Whether somebody holds the agent's lock, or held it when he was killed."""
