@@ -43,21 +43,24 @@ class Exits:
                 number = number - (0 if "waiting" in state else 1)
             name = pod["metadata"]["name"]
             if end and (name, number) not in self._seen and not pod["metadata"].get("deletionTimestamp"):
-                log = self._log(pod, previous="running" in state)
+                log = self._log(pod, number, has_next="running" in state)
                 self._seen[name, number] = Exit(
                     name, number, int(end.get("exitCode") or 0), end.get("reason") or "", log
                 )
         return tuple(self._seen.values())
 
-    def _log(self, pod: Object, *, previous: bool) -> str:
-        """Of the container that ended: by now the kubelet may have started the next one, whose log is empty yet."""
-        for which in (previous, not previous):
-            text = self._kube.log(
-                self._namespace, pod["metadata"]["name"], gateway_of(pod["spec"])["name"], previous=which, lines=_LINES
-            )
-            if text.strip():
-                return text
-        return ""
+    def _log(self, pod: Object, number: int, *, has_next: bool) -> str:
+        """Of the container that ended. The kubelet begins another after the first end at once, and may have done so
+        before the pod's status says it: then the first one is the previous one, and the words of the current one are
+        not its."""
+        text = self._read(pod, previous=has_next)
+        if not has_next and (number == 0 or not text.strip()):
+            text = self._read(pod, previous=True) or text
+        return text
+
+    def _read(self, pod: Object, *, previous: bool) -> str:
+        container = gateway_of(pod["spec"])["name"]
+        return self._kube.log(self._namespace, pod["metadata"]["name"], container, previous=previous, lines=_LINES)
 
 
 def _container_of(pod: Object) -> str:
