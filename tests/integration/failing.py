@@ -21,6 +21,7 @@ def message_of(run: Run, agent: str) -> str:
 
 
 def error_of(run: Run, agent: str) -> Object:
+    assert "error" in run.results.get(agent, {}), run.output
     error: Object = run.results[agent]["error"]
     return error
 

@@ -22,6 +22,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import DURATION_VARIABLE
+from tests.integration.failing import error_of
 from tests.integration.fleet import NAMESPACE, Fleet, Object, apply, get, kubectl, pods
 from tests.sandbox.existing import Existing
 from tests.sandbox.paths import CHECKOUT
@@ -96,7 +97,7 @@ def test_of_two_rollouts_one_works_and_the_other_names_it(make_fleet: Make, prox
         try:
             standing.wait_fired(timeout=60)
             run = other.rollout("tranca-dois", env=servers(second)).failed("job 812 (alice)")
-            assert run.results["tranca-dois"]["error"]["kind"] == "locked"
+            assert error_of(run, "tranca-dois")["kind"] == "locked"
             assert at_the_lock(second.proxy.requests()) < 5
             assert not second.proxy.writes()
             standing.release()
@@ -194,7 +195,7 @@ def test_a_run_whose_lock_is_stolen_stops_writing(make_fleet: Make, proxy: Throu
     thread.start()
     run = fleet.rollout(agent, env=servers(proxy)).failed("taken over by another run")
     thread.join()
-    assert run.results[agent]["error"]["kind"] == "lock_lost"
+    assert error_of(run, agent)["kind"] == "lock_lost"
     after = [request for request in proxy.proxy.writes() if request.number > stolen[0]]
     assert {(request.method, request.status) for request in after} == {("PUT", 409)}, after
     assert get("deployment", agent) is None
@@ -246,3 +247,26 @@ def test_an_outage_longer_than_the_lock_loses_it_only_to_somebody_else(
         assert outage.released.done(), "a write was allowed while nobody knew whose lock it was"
         lock.require()
     assert not lease("tranca-longa")["spec"]["holderIdentity"]
+
+
+def test_a_run_that_only_believes_in_its_lock_does_not_write_over_what_another_made_meanwhile(
+    make_fleet: Make, kube: Kube, context: Context
+) -> None:
+    """Trials G1, without an outage: the lock was broken, and what is made after that bears no fence."""
+    agent = "tranca-crente"
+    make_fleet(agent, provide=False)
+
+    def account(by: str) -> Object:
+        meta = {"name": agent, "namespace": NAMESPACE, "labels": names.labels(agent), "annotations": {"by": by}}
+        return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
+
+    with Lock(kube, NAMESPACE, agent, "first", context) as first:
+        with Lock(kube, NAMESPACE, agent, "second", context, force=True) as second:
+            Writer(kube, fence=second.fence, may_write=second.require).apply(account("second"), None)
+        writer = Writer(kube, fence=first.fence, may_write=first.require, doubt=first.doubt)
+        with pytest.raises(AgentError) as refused:
+            writer.apply(account("first"), None)
+    assert refused.value.kind is ErrorKind.LOCK_LOST
+    kept = get("serviceaccount", agent)
+    assert kept
+    assert kept["metadata"]["annotations"]["by"] == "second"

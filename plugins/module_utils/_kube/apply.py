@@ -41,13 +41,15 @@ Settle = Callable[["Object | None"], "Object | None"]
 
 @dataclass
 class Writer:
-    """Collects what was changed. may_write is the lock's question, asked before every attempt; fence its number."""
+    """Collects what was changed. may_write is the lock's question, asked before every attempt, doubt what it is told
+    where somebody else has written meanwhile; fence its number."""
 
     kube: Kube
     take_ownership: bool = False
     dry_run: bool = False
     fence: int = 0
     may_write: Callable[[], None] = lambda: None
+    doubt: Callable[[], None] = lambda: None
     progress: Callable[[str], None] = lambda _line: None
     #: Kinds of which a dry run could not ask the server.
     unseen: list[str] = field(default_factory=list)
@@ -202,6 +204,8 @@ class Writer:
         return self.kube.apply(_under_version(wanted, merged), force=self.take_ownership, ask=self.may_write)
 
     def _look_again(self, wanted: Object) -> Object | None:
+        # What a run that has taken over made since bears no fence yet.
+        self.doubt()
         meta = wanted["metadata"]
         live = self.kube.get(BY_NAME[wanted["kind"]], meta["namespace"], meta["name"])
         if live is None:

@@ -71,7 +71,10 @@ class Lock:
         self._lease: Object = {}
         #: Until when nobody else can have taken the lease over, on our own clock.
         self._sure_until = 0.0
+        #: When something was seen that another run may have done: what was known before does not count any more.
+        self._doubted = 0.0
         self._stop = threading.Event()
+        self._wake = threading.Event()
         self._lost = threading.Event()
         self._renewed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -84,6 +87,7 @@ class Lock:
 
     def __exit__(self, *_exc: object) -> None:
         self._stop.set()
+        self._wake.set()
         if self._thread:
             self._thread.join()
         if not self._lost.is_set():
@@ -109,6 +113,14 @@ class Lock:
                 f"the lock of {self._agent} could not be renewed: the API server is out of reach",
                 "Nothing changed since the last step shown; run the same command again to go on.",
             )
+
+    def doubt(self) -> None:
+        """Somebody else has written what this run is about to write. It may be who took the lock over a moment ago:
+        require() waits for a renewal that was sent after this, which is asked for at once."""
+        with self._renewed:
+            self._doubted = elapsed()
+            self._sure_until = 0.0
+        self._wake.set()
 
     def _acquire(self) -> None:
         watched = Watched(self._times, self.identity)
@@ -244,15 +256,18 @@ class Lock:
     def _sure(self, sent: float) -> None:
         """A write to the lease was taken. Counted from before it was sent: the others count from when it was kept."""
         with self._renewed:
-            self._sure_until = sent + self._times.sure
+            if sent >= self._doubted:
+                self._sure_until = sent + self._times.sure
             self._renewed.notify_all()
 
     def _keep(self) -> None:
-        while not self._stop.wait(self._times.renew):
-            sent = elapsed()
+        while True:
+            self._wake.wait(self._times.renew)
+            self._wake.clear()
+            if self._stop.is_set():
+                return
             try:
-                self._renew(Budget(self._times.sure))
-                self._sure(sent)
+                self._sure(self._renew(Budget(self._times.sure)))
             except AgentError:
                 if self._lost.is_set():
                     with self._renewed:
@@ -260,17 +275,18 @@ class Lock:
                     return
                 # Nobody answers. Whether the lease is still ours shows the first renewal that is taken or refused.
 
-    def _renew(self, budget: Budget) -> None:
-        """Until the lease takes it: only then do the others begin to count again."""
+    def _renew(self, budget: Budget) -> float:
+        """Until the lease takes it: only then do the others begin to count again. When that was sent."""
         while True:
+            sent = elapsed()
             self._lease["spec"]["renewTime"] = _now()
             try:
                 self._lease = self._kube.replace(LEASE, self._lease, budget)
-                return
+                return sent
             except AgentError as error:
                 if error.kind not in (ErrorKind.CONFLICT, ErrorKind.NOT_FOUND):
                     raise
-                self._doubt()
+                self._is_refused()
                 live = self._kube.get(LEASE, self._namespace, self._name)
                 if not live or (live.get("spec") or {}).get("holderIdentity") != self.identity:
                     self._lost.set()
@@ -284,8 +300,8 @@ class Lock:
         except AgentError:
             return {}
 
-    def _doubt(self) -> None:
-        """A renewal was refused: no write before it is known why."""
+    def _is_refused(self) -> None:
+        """A renewal was: no write before it is known why."""
         with self._renewed:
             self._sure_until = 0.0
 

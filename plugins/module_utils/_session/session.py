@@ -141,6 +141,7 @@ class Session(Generic[A]):
             self._lock = lock
             self._fenced = (code, fenced)
             self.writer.may_write = lock.require
+            self.writer.doubt = lock.doubt
             self.writer.fence = lock.fence
             if self.vault:
                 self.vault.may_write = lock.require
