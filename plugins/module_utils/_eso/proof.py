@@ -25,7 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import EXTERNAL_SECRET, SECRET, SECRET_STORE
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import Selection, Watching
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import TO_BE_TOLD, Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
@@ -100,7 +100,7 @@ def prove(
     """Waits until the Secret is as Vault has it now, forcing a sync where it is not. asks: whether a first sync is
     asked for, which an ExternalSecret that was just made does not need."""
     name = names.env_secret(agent.name)
-    selection = Selection(SECRET, fields=f"metadata.name={name}")
+    selection = Selection(SECRET, fields=f"metadata.name={name}", known=None if asks else TO_BE_TOLD)
     started = time.monotonic()
     asked_for = 0
     with Watching(kube, agent.namespace, (selection,)) as watching:

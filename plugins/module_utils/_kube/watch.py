@@ -30,6 +30,11 @@ class Known:
     version: str
 
 
+#: What is there comes with the watch's own first events: for whoever waits until something is there, and to whom not
+#: there and not told yet are the same.
+TO_BE_TOLD = Known((), "")
+
+
 @dataclass(frozen=True)
 class Selection:
     """What is watched of a kind: by labels, or one object by fields. known: what needs no list to begin with."""

@@ -69,7 +69,8 @@ def free(
     than the one that is mounted, which may go."""
     claims = claims_of(wanted["spec"]["template"]["spec"])
     stopped = claims_of(live["spec"]["template"]["spec"]) if live and not is_left else set()
-    for name in claims | stopped:
+    # Of a new agent no pod is stopped, and no memory is known.
+    for name in claims | stopped if live or record else ():
         claim = run.kube.get(CLAIM, run.agent.namespace, name)
         require_lasting_claim(claim, run.agent)
         if record and record.facts.mount.claim == name:
