@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.integration.failing import error_of
 from tests.integration.fleet import KWOK, NAMESPACE, TESTGATEWAY, Fleet, get, kubectl
 from tests.integration.registries import digest_of
 from tests.sandbox import control
@@ -82,7 +83,7 @@ def test_twenty_agents_and_one_bad_image_in_the_second_wave(make_fleet: Make, pr
     live = get("deployment", BAD)
     assert live
     assert crashing not in live["spec"]["template"]["spec"]["containers"][0]["image"]
-    error = run.results[BAD]["error"]
+    error = error_of(run, BAD)
     assert error["went_back"]
     assert error["cause"] == "crash"
     message = run.message(BAD)

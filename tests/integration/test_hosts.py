@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.integration.failing import error_of
 from tests.integration.fleet import NAMESPACE, Fleet, Run, gateway
 from tests.integration.renewing import access, lock_out
 
@@ -124,7 +125,7 @@ def test_an_exception_nobody_foresaw_shows_no_value(make_fleet: Make, tmp_path: 
     fleet.put("casa-susto", {**fleet.values("casa-susto"), "GITHUB_TOKEN": value})
     run = play(fleet, _rollout(), "-vvv", "--diff", env={"PYTHONPATH": str(tmp_path)}, connection=connection)
     run.failed("internal error: RuntimeError", "Please report it")
-    error = run.results["casa-susto"]["error"]
+    error = error_of(run, "casa-susto")
     assert error["kind"] == "internal"
     assert any(" thrown" in where for where in error["where"])
     everything = run.output + json.dumps(run.results, ensure_ascii=False)

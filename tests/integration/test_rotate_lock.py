@@ -16,6 +16,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._journal import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
 from tests.integration.disturbing import KEYS, PROMOTION, killed_after_its_journal
+from tests.integration.failing import error_of
 from tests.integration.fleet import Fleet, gateway, pods, until
 from tests.integration.rotating import TOKEN, journal, values_left, vault_version
 from tests.integration.writes import holder, servers
@@ -49,7 +50,7 @@ def test_of_two_rotations_one_works_and_the_other_names_it(make_fleet: Make, pro
         try:
             standing.wait_fired(timeout=60)
             run = other.play("playbooks/rotate.yml", *words).failed("job 812 (alice)")
-            assert run.results[agent]["error"]["kind"] == "locked"
+            assert error_of(run, agent)["kind"] == "locked"
             assert fleet.values(agent) == old
             standing.release()
             assert first.wait(120) == 0, Path(output.name).read_text()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.integration.canary import TELLS_ALL, assert_clean, canary, everything_in_the_cluster, processes
+from tests.integration.failing import error_of
 from tests.integration.fleet import NAMESPACE, Fleet, Run, get, kubectl, pods
 
 Make = Callable[..., Fleet]
@@ -51,6 +52,6 @@ def test_a_value_is_nowhere_but_in_vault_the_secret_and_the_pod(
     # A release that says everything it knows before it dies: its last words are shown, without the value.
     fleet.variables.update({"agent_command": ["sh", "-c", TELLS_ALL], "agent_args": []})
     run = rollout().failed("could not log in with ***")
-    assert "CANARY=***" in json.dumps(run.results[NAME]["error"], ensure_ascii=False)
+    assert "CANARY=***" in json.dumps(error_of(run, NAME), ensure_ascii=False)
     for other in (*fleet.values(NAME).values(), os.environ["VAULT_TOKEN"]):
         assert other not in run.output

@@ -35,6 +35,9 @@ VARIABLES: dict[str, Any] = {
     "awx_credential_inputs": INPUTS,
     "awx_rotate_rrule": "DTSTART:20260101T030000Z RRULE:FREQ=MONTHLY;INTERVAL=1",
 }
+#: Seconds. Some hundred modules, each a process of its own: a minute alone on a slow machine, five beside other
+#: tests.
+_HANGS = 900
 INVENTORY = "agents:\n  hosts: {clovis: , roberval: , clementina: }\n  children: {canary: {hosts: {clementina: }}}\n"
 
 
@@ -87,7 +90,7 @@ class Operator:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=_HANGS,
             check=False,
         )
         recap = re.search(r"^localhost .*changed=(\d+)", done.stdout, re.MULTILINE)
