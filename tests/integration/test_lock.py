@@ -176,7 +176,7 @@ def test_a_zombie_writes_nothing_after_its_lock_was_broken(
 def test_a_run_whose_lock_is_stolen_stops_writing(make_fleet: Make, proxy: Through) -> None:
     fleet, agent = make_fleet("tranca-roubada"), "tranca-roubada"
     # It stands before the proof of its Secret, and goes on when its renewal is refused and it has not yet read by whom.
-    standing = proxy.proxy.add(hold(Match(methods={"GET"}, path=r"/secrets\?limit")))
+    standing = proxy.proxy.add(hold(Match(methods={"GET"}, path=r"/secrets\?")))
     look = hold(Match(methods={"GET"}, path=_LEASE))
 
     def steal() -> None:
