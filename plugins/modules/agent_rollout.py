@@ -66,6 +66,12 @@ options:
       - Without it, a claim that was made anew or exchanged, one that is mounted elsewhere, and a volume without the
         agent's memory all stop the run before a gateway starts.
     type: str
+  despite_rotation:
+    description:
+      - Go on although a rotation of the agent's secrets is open, for an emergency. It is recorded with the release.
+      - The pod may come up with a value that the rotation takes back later.
+    type: bool
+    default: false
 seealso:
   - module: digitalsys.agents.agent_plan
   - module: digitalsys.agents.agent_info

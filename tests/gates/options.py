@@ -40,7 +40,7 @@ OF_AN_AGENT = {*argspec.OF_AN_AGENT, *argspec.HOLDER}
 #: Logins come from the environment.
 _LOGINS = {*argspec.KUBE, *argspec.VAULT}
 _OF_A_ROTATION = set(argspec.ROTATION_MODULE) - _LOGINS - OF_AN_AGENT
-_OF_ONE_RUN = ("image", "tag", "accept_volume", "restart_id")
+_OF_ONE_RUN = ("image", "tag", "accept_volume", "despite_rotation", "restart_id")
 #: What a person is asked for when a run begins, or has copied from what a run printed: an empty answer is none.
 _MAY_BE_EMPTY = {*argspec.HOLDER, *_OF_A_ROTATION, *_OF_ONE_RUN, "cluster_uid", "secrets"}
 #: What one task hands to the next: no option of any module.

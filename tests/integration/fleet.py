@@ -131,6 +131,11 @@ def vault_admin() -> hvac.Client:
     return hvac.Client(url=os.environ["VAULT_ADDR"], token=os.environ["AGENTS_SANDBOX_ADMIN_VAULT_TOKEN"])
 
 
+def as_identity(identity: str) -> dict[str, str]:
+    """The environment of whoever runs with it: OPERATOR or PROVISIONER."""
+    return {part: os.environ[f"AGENTS_SANDBOX_{identity}_{part}"] for part in ("KUBECONFIG", "VAULT_TOKEN")}
+
+
 def versions(*agents: str, namespace: str = NAMESPACE) -> dict[str, str]:
     """kind/name -> resourceVersion of everything of ours in the namespace, or of these agents alone: two equal answers
     = nothing was written.

@@ -216,7 +216,9 @@ def _container(agent: Agent, image: str) -> Object:
     }
     if agent.env:
         container["env"] = [
-            {"name": name, "value": value} if value else {"name": name} for name, value in agent.env.items()
+            # The kubelet replaces $(NAME) and $$ in a value; what an inventory says is meant as it is written.
+            {"name": name, "value": value.replace("$", "$$")} if value else {"name": name}
+            for name, value in agent.env.items()
         ]
     return {field: value for field, value in {**container, **_resources(agent)}.items() if value != []}
 

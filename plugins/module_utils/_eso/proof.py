@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hmac
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
@@ -19,6 +20,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import
     not_ready,
     see_access,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import (
+    missing_keys,
+    require_effective,
+    require_keys,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -27,8 +33,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import TO_BE_TOLD, Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import GATEWAY_TOKEN
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept, no_values
 
 
 @dataclass(frozen=True)
@@ -58,33 +65,15 @@ def unequal_keys(wanted: dict[str, str], there: dict[str, str]) -> list[str]:
     )
 
 
-def missing_keys(required: list[str], there: dict[str, str]) -> list[str]:
-    return [key for key in required if not there.get(key)]
-
-
-def _require_keys(agent: Home, values: dict[str, str], where: str) -> None:
-    missing = missing_keys(agent.required_keys, values)
-    if missing:
-        raise AgentError(
-            ErrorKind.SECRET,
-            f"{agent.name}: {where} lacks {', '.join(missing)}",
-            f"Put it there from standard input: vault kv patch -mount={agent.vault_mount} "
-            f"{agent.vault_path} {missing[0]}=-",
-            {"missing_keys": missing},
-        )
-
-
-def check_vault(agent: Home, vault: Vault) -> int:
-    """Every required key stands in Vault. Nothing is written. The version seen."""
-    found = Entry(vault, agent.vault_mount, agent.vault_path).read()
+def check_vault(agent: Home, vault: Vault, variables: Collection[str] = (), replaced: Collection[str] = ()) -> Kept:
+    """What the pod needs stands in Vault, and can do its work. Nothing is written. What was seen. variables: names
+    that the template sets itself. replaced: keys that are about to get another value."""
+    entry = Entry(vault, agent.vault_mount, agent.vault_path)
+    found = entry.read()
     if found is None:
-        raise AgentError(
-            ErrorKind.SECRET,
-            f"{agent.name}: Vault has no values at {agent.vault_mount}/{agent.vault_path}",
-            f"Run provision.yml -e agent={agent.name}, or undelete the path's newest version.",
-        )
-    _require_keys(agent, found.values, f"Vault's {agent.vault_mount}/{agent.vault_path}")
-    return found.version
+        raise no_values(entry, entry.metadata(), agent.name)
+    require_effective(agent, found.values, variables, f"Vault's {entry}", replaced)
+    return found
 
 
 def prove(
@@ -96,9 +85,12 @@ def prove(
     timeout: int,
     *,
     asks: bool = True,
+    variables: Collection[str] | None = None,
 ) -> Proof:
     """Waits until the Secret is as Vault has it now, forcing a sync where it is not. asks: whether a first sync is
-    asked for, which an ExternalSecret that was just made does not need."""
+    asked for, which an ExternalSecret that was just made does not need. variables: names that the template sets itself,
+    for whoever may still refuse what stands there; None on a way back, which takes what was there before.
+    """
     name = names.env_secret(agent.name)
     selection = Selection(SECRET, fields=f"metadata.name={name}", known=None if asks else TO_BE_TOLD)
     started = time.monotonic()
@@ -114,8 +106,11 @@ def prove(
                 check_vault(agent, vault)
             wrong = unequal_keys(found.values, there) if found else missing_keys(agent.required_keys, there)
             if not wrong:
-                _require_keys(agent, there, f"Secret {name}")
-                return Proof(str(found.version) if found else UNPROVED, there.get(names.GATEWAY_TOKEN, ""))
+                if variables is None:
+                    require_keys(agent, there, f"Secret {name}")
+                else:
+                    require_effective(agent, there, variables, f"Secret {name}")
+                return Proof(str(found.version) if found else UNPROVED, there.get(GATEWAY_TOKEN, ""))
             if time.monotonic() - started > timeout:
                 raise _unequal(agent, kube, wrong, timeout, before, refused)
             wanted = found.version if found else -1

@@ -32,10 +32,16 @@ ROLLOUT_NEEDS: Needs = (
 )
 PROBE_NEEDS: Needs = (("", "pods/portforward", ("get", "create")),)
 EXEC_NEEDS: Needs = (("", "pods/exec", ("get", "create")),)
-#: What providing access does there, before any rollout.
+#: What providing access does there, before any rollout: it looks at all of the agent's objects first.
 ACCESS_NEEDS: Needs = (
     ("", "secrets", ("get", "create", "patch")),
     ("", "configmaps", ("get",)),
+    ("apps", "deployments", ("get",)),
+    ("", "serviceaccounts", ("get",)),
+    ("", "persistentvolumeclaims", ("get",)),
+    ("networking.k8s.io", "networkpolicies", ("get",)),
+    ("external-secrets.io", "secretstores", ("get",)),
+    ("external-secrets.io", "externalsecrets", ("get",)),
     ("coordination.k8s.io", "leases", ("get", "create", "update")),
 )
 #: What the renewal of a SecretID does there.

@@ -72,7 +72,7 @@ def read(where: Entry) -> Journal | None:
     found = where.document()
     if found is None:
         return None
-    document, version = found
+    document, version, _told = found
     if document.pop("schema", None) != SCHEMA:
         raise AgentError(
             ErrorKind.INVALID,
@@ -106,6 +106,24 @@ def _document(journal: Journal) -> dict[str, object]:
     values = {**asdict(journal), "keys": list(journal.keys), "schema": SCHEMA}
     del values["version"]
     return values
+
+
+def require_none_open(where: Entry, agent: str, *, despite: bool) -> str:
+    """AgentError 'rotation_open' while one is open: whatever starts a pod then would prove half of it, and record that.
+    despite: a person says to go on; then what is open, in words, else ''."""
+    journal = read(where)
+    if journal is None or journal.closed:
+        return ""
+    words = f"rotation {journal.rotation_id} of {', '.join(journal.keys)} is open ({journal.phase})"
+    if despite:
+        return words
+    again = f"ansible-playbook playbooks/rotate.yml -e agent={agent}"
+    raise AgentError(
+        ErrorKind.ROTATION_OPEN,
+        f"{agent}: {words}: a pod that starts now may have a value that is taken back later",
+        f"Finish it: {again}, or undo it: {again} -e abort=true\nIn an emergency: -e despite_rotation=true",
+        {"rotation": {"id": journal.rotation_id, "keys": list(journal.keys), "phase": journal.phase}},
+    )
 
 
 def write(where: Entry, journal: Journal) -> Journal:

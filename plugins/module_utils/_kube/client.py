@@ -163,6 +163,14 @@ class Kube:
                     item.setdefault("apiVersion", kind.api_version)
                 return items, page["metadata"]["resourceVersion"]
 
+    def get_metadata(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """Whose it is, and nothing of what stands in it."""
+        accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        try:
+            return self.request("GET", kind.path(namespace, name), accept=accept)
+        except NotFound:
+            return None
+
     def list_metadata(self, kind: Kind, namespace: str) -> list[Object]:
         """All of a kind in the namespace, whoever made it: metadata only, so that it costs little."""
         accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"

@@ -171,7 +171,13 @@ def differences(wanted: Any, live: Any, path: str = "") -> Iterator[Change]:
     elif isinstance(wanted, list) and isinstance(live, list):
         yield from _of_lists(wanted, live, path)
     elif wanted != live or isinstance(wanted, bool) != isinstance(live, bool):
-        yield Change(path, f": {_shown(live)} -> {_shown(wanted)}")
+        yield Change(path, f": {_told(path, live)} -> {_told(path, wanted)}")
+
+
+def _told(path: str, value: Any) -> str:
+    """Of a variable, as it was written: the kubelet reads $$ as one sign."""
+    is_text = isinstance(value, str) and ".env[" in path
+    return _shown(value.replace("$$", "$") if is_text else value)
 
 
 def _of_lists(wanted: list[Any], live: list[Any], path: str) -> Iterator[Change]:

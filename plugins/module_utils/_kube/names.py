@@ -37,8 +37,6 @@ VOLUME_RESTART = "volume-"
 CONTAINER = "openclaw"
 #: The init container that looks at the volume before the gateway may start.
 INIT_CONTAINER = "seed"
-#: The key of the secret that the gateway itself asks for.
-GATEWAY_TOKEN = "OPENCLAW_GATEWAY_TOKEN"
 FREEZE = "fleet-freeze"
 #: The init container's variable with the first configuration.
 SEED = "OPENCLAW_SEED"

@@ -80,6 +80,11 @@ def gateway_of(spec: Object) -> Object:
     return next((one for one in containers if one.get("name") == CONTAINER), containers[0] if containers else {})
 
 
+def variables_of(deployment: Object) -> set[str]:
+    """Names that the gateway's container sets itself; they win over what a Secret brings."""
+    return {one["name"] for one in gateway_of(deployment["spec"]["template"]["spec"]).get("env") or []}
+
+
 def gateway_status(pod: Object) -> Object:
     name = gateway_of(pod["spec"]).get("name")
     return next((one for one in container_statuses(pod) if one["name"] == name), {})

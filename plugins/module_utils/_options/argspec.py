@@ -116,6 +116,7 @@ ROLLOUT_MODULE: Spec = {
     "restart_id": {"type": "str"},
     "to_release": {"type": "str"},
     "accept_volume": {"type": "str"},
+    "despite_rotation": {"type": "bool", "default": False},
 }
 #: Of an agent whose content does not change.
 HOME: Spec = {name: AGENT[name] for name in ("name", "namespace", "required_keys", "vault_mount", "vault_path")}
@@ -143,6 +144,7 @@ PLAN_MODULE: Spec = {
     "tag": {"type": "str"},
     "accept_volume": {"type": "str"},
     "restart_id": {"type": "str"},
+    "despite_rotation": {"type": "bool", "default": False},
     "override_freeze": {"type": "bool", "default": False},
 }
 ACCESS_MODULE: Spec = {

@@ -8,11 +8,11 @@ Made so that it can be killed anywhere and run again: what is there and works is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import stranger
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import look
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
@@ -20,6 +20,10 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
     Access,
     access_secret,
     read_access,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import (
+    require_no_strangers,
+    strangers,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     ACCESS_NEEDS,
@@ -44,8 +48,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.o
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, require_kv2
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.policies import policy_text
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import (
+    is_marked,
+    mark,
+    require_home,
+    require_nobodys,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, no_values, require_kv2
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.policies import is_policy_of_ours, policy_text
 
 #: Options with a duration, as Vault reads it.
 _TTLS = ("secret_id_ttl", "token_ttl")
@@ -117,23 +127,60 @@ class _Access:
                     raise
         return not self.run.context.check_mode
 
+    def require_no_strangers(self, there: bool) -> None:
+        """Whatever is somebody else's, in Vault and in the cluster, is named at once and before any write."""
+        found = strangers(look(self.run.kube, self.namespace, self.agent)) if there else []
+        name = names.approle_secret(self.agent)
+        secret = self.run.kube.get_metadata(SECRET, self.namespace, name) if there else None
+        if secret is not None and not names.is_ours(secret):
+            found.append(f"{SECRET.name} {name}")
+        policy = vault_names.policy(self.agent)
+        role = vault_names.role(self.agent)
+        if not is_policy_of_ours(self.vault.policy(policy)):
+            found.append(f"Vault's policy {policy}")
+        settings = self.vault.role(self.approle, role)
+        if settings is not None and settings.get("token_policies") != [policy]:
+            found.append(f"Vault's AppRole {role}")
+        require_no_strangers(self.agent, found)
+
     def values(self) -> list[str]:
-        """Generated keys that are missing are made; the names of those that only a person can supply."""
+        """Generated keys that are missing are made, and nothing else in the entry is touched; the names of those that
+        only a person can supply."""
         require_kv2(self.vault, self.mount)
         entry = Entry(self.vault, self.mount, self.path)
         found = entry.read()
-        values, version = found or ({}, entry.metadata().last)
+        values, version, told = found or ({}, 0, {})
+        if found is None:
+            metadata = entry.metadata()
+            told = metadata.told or {}
+            if metadata.last:
+                raise no_values(entry, metadata, self.agent)
+        self._require_own(entry, told, is_there=found is not None)
         policies = of_options(self.run.params["key_policy"])
         new = [key for key in generated_keys(policies) if not values.get(key)]
         if new:
 
             def write() -> None:
-                # Whole, under check-and-set: whoever wrote meanwhile is not overwritten, the run is simply repeated.
+                # Under check-and-set: whoever wrote meanwhile is not overwritten, the run is simply repeated.
                 made = {key: generate(policies[key]) for key in new}
-                entry.write({**values, **made}, expected_version=version)
+                if version:
+                    entry.patch(made, expected_version=version)
+                else:
+                    entry.write(made, expected_version=0)
 
             self.change("values", f"Vault's {self.mount}/{self.path}: {', '.join(new)} generated", write)
+        if not is_marked(told):
+            self.change("home", f"Vault's {entry} marked as this agent's", partial(entry.tell, self.own))
         return [key for key in self.run.params["required_keys"] if not values.get(key) and key not in new]
+
+    @property
+    def own(self) -> dict[str, str]:
+        return mark(self.run.cluster_uid, self.namespace, self.agent)
+
+    def _require_own(self, entry: Entry, told: Mapping[str, str], *, is_there: bool) -> None:
+        require_home(entry, told, self.own, self.agent)
+        if is_there and not is_marked(told):
+            require_nobodys(entry, self.own, self.agent)
 
     def journal(self) -> None:
         """Where rotations keep what they are about to do: short, and only ever written under check-and-set."""
@@ -162,8 +209,6 @@ class _Access:
         name = names.approle_secret(self.agent)
         role = vault_names.role(self.agent)
         live = self.run.kube.get(SECRET, self.namespace, name) if there else None
-        if live is not None and not names.is_ours(live):
-            raise stranger(SECRET.name, name)
         self.run.saw(fence_of(live) if live else 0)
         access = read_access(live or {"metadata": {}}, self.run.context)
         role_id = self.vault.role_id(self.approle, role) if self.vault.role(self.approle, role) else ""
@@ -230,6 +275,7 @@ def provide(params: Params, context: Context) -> Result:
 
 
 def _steps(access: _Access, there: bool) -> list[str]:
+    access.require_no_strangers(there)
     missing = access.values()
     access.journal()
     access.policy()

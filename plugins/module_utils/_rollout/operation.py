@@ -28,6 +28,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissi
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available, is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
@@ -37,6 +38,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     EXTERNAL_SECRET,
     NETWORK_POLICY,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import variables_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
@@ -53,6 +55,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisio
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.memory import expect, remember
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.way_back import go_back
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Refused
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import is_marked, mark, require_home
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
 
 #: All that a rollout may patch or delete.
 _FENCED = (*APPLIED, CONFIG_MAP)
@@ -69,7 +74,10 @@ def rollout(params: Params, context: Context) -> Result:
         if params["secret_proof"] == "vault":
             run.log_in()
         run.agent = replace(agent, image=resolve(agent.image, context.environ))
-        version = check_vault(agent, run.vault) if run.vault else None
+        kept = check_vault(agent, run.vault, () if params["to_release"] else agent.env) if run.vault else None
+        if kept:
+            require_home(_entry(run), kept.told, _mark(run), agent.name)
+        version = kept.version if kept else None
         idle = None
         if context.check_mode or _may_be_idle(run, version, restart_id):
             live = _look(run)
@@ -83,7 +91,7 @@ def rollout(params: Params, context: Context) -> Result:
                     return _nothing_to_do(run, idle)
         try:
             with run.locked("R2", *_FENCED):
-                return _locked(run, restart_id)
+                return _locked(run, restart_id, marks=kept is not None and not is_marked(kept.told))
         except AgentError as error:
             if idle and error.kind is ErrorKind.LOCKED:
                 return _nothing_to_do(run, idle)  # whoever works on the agent is none of this run's business
@@ -109,14 +117,28 @@ def _look(run: Session[Agent]) -> Live:
     return live
 
 
-def _locked(run: Session[Agent], restart_id: str) -> Result:
+def _entry(run: Session[Agent]) -> Entry:
+    assert run.vault
+    return Entry(run.vault, run.agent.vault_mount, run.agent.vault_path)
+
+
+def _mark(run: Session[Agent]) -> dict[str, str]:
+    return mark(run.cluster_uid, run.agent.namespace, run.agent.name)
+
+
+def _locked(run: Session[Agent], restart_id: str, *, marks: bool) -> Result:
+    """marks: whether the entry in Vault does not say yet whose it is."""
     # Whatever the plan saw is from before the lock: look again.
     live = _look(run)
     require_external_secrets(live)
+    _require_no_rotation(run)
+    release = releases.find(live.releases, run.params["to_release"]) if run.params["to_release"] else None
+    variables = variables_of(release.deployment) if release else run.agent.env
     _apply_supporting(run, live)
     # What was made a moment ago is synced by itself.
     asks = EXTERNAL_SECRET.name in live.objects
-    proof = prove(run.agent, run.kube, run.vault, run.writer, run.context, run.params["sync_timeout"], asks=asks)
+    timeout = run.params["sync_timeout"]
+    proof = prove(run.agent, run.kube, run.vault, run.writer, run.context, timeout, asks=asks, variables=variables)
     version = int(proof.version) if proof.version.isdigit() else None
     run.step(
         "R4",
@@ -125,8 +147,7 @@ def _locked(run: Session[Agent], restart_id: str) -> Result:
         else "the Secret holds every required key (not compared with Vault)",
     )
     stamps = stamps_for(run.agent, live, version, restart_id or _restart_of(run, live))
-    if run.params["to_release"]:
-        release = releases.find(live.releases, run.params["to_release"])
+    if release:
         wanted = releases.revived(release, stamps.secret_version, live.facts, run.agent.name)
     else:
         wanted = sealed(deployment(run.agent, stamps, live.facts))
@@ -137,9 +158,25 @@ def _locked(run: Session[Agent], restart_id: str) -> Result:
         go_back(run, failure.diagnosis, wanted, live, proof)
     if pod is None:
         return _result(run, stamps.secret_version)  # nothing was proved
-    release = remember(run, config_map, wanted, stamps.secret_version, pod)
-    run.step("R8", f"release {release.id} is recorded")
-    return _result(run, stamps.secret_version, release)
+    if marks:
+        try:
+            _entry(run).tell(_mark(run))
+        except Refused as error:
+            run.warnings.append(f"{run.agent.name}: {error.message}: Vault's {_entry(run)} does not say whose it is")
+    recorded = remember(run, config_map, wanted, stamps.secret_version, pod)
+    run.step("R8", f"release {recorded.id} is recorded")
+    return _result(run, stamps.secret_version, recorded)
+
+
+def _require_no_rotation(run: Session[Agent]) -> None:
+    """Under the lock, which a rotation takes, too."""
+    if run.vault is None:
+        run.context.progress(f"{run.agent.name}: whether a rotation is open was not asked (secret_proof: none)")
+        return
+    place = journals.entry(run.vault, run.agent.vault_mount, run.agent.name)
+    if words := journals.require_none_open(place, run.agent.name, despite=run.params["despite_rotation"]):
+        run.warnings.append(f"{run.agent.name}: {words}")
+        run.by += f" (although {words})"
 
 
 def _restart_of(run: Session[Agent], live: Live) -> str:

@@ -18,6 +18,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster 
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import refused, require_alone
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import POD
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import lease
@@ -34,7 +35,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisio
     stamps_for,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import mark, require_home
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, no_values
 
 _REASONS_SHOWN = 4
 
@@ -119,13 +121,18 @@ def plan(params: Params, context: Context) -> Result:
             live = lives[name]
             require_ours(live)
             refuse_what_cannot_be(agent, live)
-            plans[name] = _plan_of(agent, live, params, options[name], vault, digests, context, refused(live, pods))
+            restart = refused(live, pods)
+            plans[name] = _plan_of(agent, live, params, options[name], vault, digests, context, restart, uid)
             holder = held.get(lease(name))
             if holder and not plans[name].todo:
                 # The last write of a killed run may be all but the release of its lock: the next run frees it.
                 plans[name] = replace(plans[name], reasons=[f"it is locked by {holder}, who is at work or was killed"])
         require_alone(kube, namespace, agents, lives, pods)
         todo = [name for name, one in plans.items() if one.todo]
+        for name in todo:
+            if vault and options[name]["secret_proof"] == "vault":
+                place = journals.entry(vault, agents[name].vault_mount, name)
+                journals.require_none_open(place, name, despite=params["despite_rotation"])
         # Where nothing is to be done a freeze keeps nobody from anything; a plan is wanted during one above all.
         if todo and not context.check_mode:
             require_not_frozen(kube, namespace, params["override_freeze"])
@@ -145,6 +152,7 @@ def _plan_of(
     digests: dict[str, Image],
     context: Context,
     restart: str,
+    cluster_uid: str,
 ) -> AgentPlan:
     """restart: a key for one that is due anyway."""
     asked = params["image"] or ("current" if params["operation"] == "restart" and live.image else "")
@@ -157,13 +165,12 @@ def _plan_of(
     settled = replace(agent, image=digests[str(meant)])
     version = None
     if vault and options["secret_proof"] == "vault":
-        version = Entry(vault, agent.vault_mount, agent.vault_path).metadata().current
+        entry = Entry(vault, agent.vault_mount, agent.vault_path)
+        found = entry.metadata()
+        require_home(entry, found.told, mark(cluster_uid, agent.namespace, agent.name), agent.name)
+        version = found.current
         if version is None:
-            raise AgentError(
-                ErrorKind.SECRET,
-                f"{agent.name}: Vault has no values at {agent.vault_mount}/{agent.vault_path}",
-                f"Run provision.yml -e agent={agent.name}, or undelete the path's newest version.",
-            )
+            raise no_values(entry, found, agent.name)
     restart_id = params["restart_id"] if params["operation"] == "restart" else ""
     return decide(settled, live, stamps_for(settled, live, version, restart_id or restart))
 

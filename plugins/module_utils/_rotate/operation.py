@@ -25,6 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     DEPLOYMENT,
     EXTERNAL_SECRET,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import variables_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_key, home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import (
@@ -56,6 +57,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.values i
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import mark, require_home
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, require_kv2
 
 #: All that it may patch: what its restart and its sync touch.
@@ -185,8 +187,8 @@ def _preflight(it: Rotation, keys: list[str], new_value: str) -> None:
     if run.params["verify"] == "exec":
         run.require(EXEC_NEEDS, "operator-exec")
     run.require_not_frozen()
-    check_vault(run.agent, it.vault)
     metadata = it.live_entry.metadata()
+    require_home(it.live_entry, metadata.told, mark(run.cluster_uid, run.agent.namespace, it.agent), it.agent)
     require_base_survives(run.agent, metadata, it.vault)
     check_told(keys, metadata.told or {})
     agent = run.agent
@@ -195,6 +197,7 @@ def _preflight(it: Rotation, keys: list[str], new_value: str) -> None:
     run.require_alone(live)
     refuse_second_owner(run.agent, live)
     require_settled(run.agent, live)
+    check_vault(run.agent, it.vault, variables_of(live.deployment) if live.deployment else (), keys)
     require_syncing(run.agent, run.kube)
     find_values(it, keys, new_value)
 

@@ -12,9 +12,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, prove
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, CONFIG_MAP, DEPLOYMENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import GATEWAY_TOKEN, cannot_be_sent
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import keys_not_proved, require_refusal
@@ -32,7 +32,11 @@ def restart(it: Rotation, proof: Proof, stamp: str) -> None:
     live = it.run.look(DEPLOYMENT, CONFIG_MAP, CLAIM)
     release = releases.last_good(live.releases)
     if release is None:
-        raise AgentError(ErrorKind.ROLLOUT, f"{it.agent}: its releases have gone", f"rollout.yml -e agent={it.agent}")
+        raise AgentError(
+            ErrorKind.ROLLOUT,
+            f"{it.agent}: its releases have gone",
+            f"rollout.yml -e agent={it.agent} -e despite_rotation=true",
+        )
     if live.deployment:
         wanted = releases.of_running(release, stamp, live.facts, live.deployment)
     else:
@@ -70,8 +74,10 @@ def _verify(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:
     namespace = run.agent.namespace
     if not base:
         run.warnings.append(f"{it.agent}: Vault has no old values any more: nobody asked whether they are refused")
-    if names.GATEWAY_TOKEN in journal.keys and base.get(names.GATEWAY_TOKEN):
-        require_refusal(run.kube, namespace, run.pod, base[names.GATEWAY_TOKEN])
+    old = base.get(GATEWAY_TOKEN, "")
+    # One that cannot be sent is refused by every client: nobody could ask with it.
+    if GATEWAY_TOKEN in journal.keys and old and not cannot_be_sent(old):
+        require_refusal(run.kube, namespace, run.pod, old)
         run.step("S9", "the gateway refuses the old token")
     if how == "exec":
         if wrong := keys_not_proved(run.kube, namespace, run.pod, run.container, journal.new):

@@ -53,8 +53,8 @@ def find_values(it: Rotation, keys: Sequence[str], new_value: str) -> Prepared:
         raise AgentError(
             ErrorKind.SECRET, f"{it.agent}: Vault's {it.live_entry} has gone", "Run the same command again."
         )
-    values, base_version = live
-    brought, inbox_version = it.inbox_entry.read() or ({}, 0)
+    values, base_version, _told = live
+    brought, inbox_version, _told = it.inbox_entry.read() or ({}, 0, {})
     if new_value and (twice := sorted(set(keys) & brought.keys())):
         raise AgentError(
             ErrorKind.INVALID,
@@ -132,7 +132,7 @@ def empty_inbox(it: Rotation, journal: Journal) -> Journal:
         found = it.inbox_entry.read()
         if found is None:
             break
-        values, version = found
+        values, version, _told = found
         adopted = [key for key in journal.keys if values.get(key) == journal.new[key]]
         if not adopted:
             done = min(done, version - 1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
@@ -21,6 +20,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_refreshing
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import sync_anew
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_no_strangers
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     RENEWAL_NEEDS,
     require_vault_permissions,
@@ -74,7 +74,7 @@ class _Renewal:
         if live is None:
             raise AgentError(ErrorKind.NOT_FOUND, f"Secret {name} is not there", f"Make it: {again}")
         if not names.is_ours(live):
-            raise stranger(SECRET.name, name)
+            require_no_strangers(self.agent.name, [f"{SECRET.name} {name}"])
         self.run.saw(fence_of(live))
         return live
 

@@ -23,7 +23,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
     read_access,
     secret_id_state,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import decoded, missing_keys, unequal_keys
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import decoded, unequal_keys
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import missing_keys
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -174,7 +175,7 @@ def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotat
     facts: Object = {"in_pod": "" if agent["health"] == "missing" else UNKNOWN}
     newest: Kept | None = None
     with Noting(notes):
-        newest = entry.read() or Kept({}, 0)
+        newest = entry.read() or Kept({}, 0, {})
     if newest is None:
         with Noting(notes):
             facts["vault_version"] = entry.metadata().current or 0
@@ -182,7 +183,7 @@ def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotat
         if facts.get("vault_version") and str(facts["vault_version"]) == stamp:
             facts["in_pod"] = CURRENT
         return facts
-    values, version = newest
+    values, version, _told = newest
     facts.update(vault_version=version, missing_keys=missing_keys(place.required_keys, values))
     if not version:
         notes.append(f"Vault has no values at {entry}: provision.yml, or undelete its newest version")

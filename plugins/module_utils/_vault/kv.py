@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Refused, Vault
 
+#: What Go's JSON escapes besides, as if it were to stand in a page.
+_GO_ESCAPES = {ord(one): f"\\u{ord(one):04x}" for one in "&<>\u2028\u2029"}
 #: What Vault keeps where neither the path nor the mount says otherwise.
 DEFAULT_MAX_VERSIONS = 10
 
@@ -60,17 +62,19 @@ def kept_versions(of_path: int, of_mount: int) -> int:
 
 
 class Document(NamedTuple):
-    """What stands at a path, as it is, and its version."""
+    """What stands at a path, as it is, its version, and the path's custom metadata."""
 
     content: dict[str, Any]
     version: int
+    told: Mapping[str, str]
 
 
 class Kept(NamedTuple):
-    """The values at a path, all of them text, and their version."""
+    """The values at a path, all of them text, their version, and the path's custom metadata."""
 
     values: dict[str, str]
     version: int
+    told: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ class Entry:
         data = self.vault.request("GET", f"{self.mount}/data/{self.path}{query}", missing_ok=True).get("data")
         if not data or data.get("data") is None:
             return None
-        return Document(dict(data["data"]), int(data["metadata"]["version"]))
+        metadata = data["metadata"]
+        return Document(dict(data["data"]), int(metadata["version"]), metadata.get("custom_metadata") or {})
 
     def read(self, version: int = 0) -> Kept | None:
         """Of the newest version, or of this one. The values are secrets from here on."""
@@ -115,7 +120,7 @@ class Entry:
             return None
         values = {key: value if isinstance(value, str) else _as_text(value) for key, value in found.content.items()}
         self.vault.keep_secret(*values.values())
-        return Kept(values, found.version)
+        return Kept(values, found.version, found.told)
 
     def write(self, document: Mapping[str, Any], *, expected_version: int) -> int:
         """A whole new version; its number. CasConflict where another version came first."""
@@ -154,6 +159,24 @@ class Entry:
             self.vault.request("PUT", f"{self.mount}/destroy/{self.path}", {"versions": wanted}, writes=True)
 
 
+def no_values(entry: Entry, found: Metadata, agent: str) -> AgentError:
+    """Where nothing can be read at an agent's path: never written, or its newest version deleted or destroyed. What is
+    still there is brought back by a person, and never written over."""
+    at = f"-mount={entry.mount}"
+    if not found.last:
+        words, hint = "nothing was written there yet", f"Run provision.yml -e agent={agent}."
+    elif found.last in found.remaining:
+        words = f"version {found.last}, the newest, was deleted"
+        hint = f"Bring it back: vault kv undelete {at} -versions={found.last} {entry.path}"
+    elif found.readable:
+        words = f"version {found.last}, the newest, was destroyed"
+        hint = f"Write the one before it again: vault kv rollback {at} -version={found.readable[-1]} {entry.path}"
+    else:
+        words = f"version {found.last}, the newest, was destroyed, and no other can be read"
+        hint = f"Put the agent's values back by hand: vault kv put {at} -cas={found.last} {entry.path} KEY=-"
+    return AgentError(ErrorKind.SECRET, f"{agent}: Vault has no values at {entry}: {words}", hint)
+
+
 def _is_past(time: str | None) -> bool:
     """Of a path with delete_version_after a version has a time of deletion from its beginning. By this machine's clock:
     Vault itself says what can be read when it is read."""
@@ -161,5 +184,8 @@ def _is_past(time: str | None) -> bool:
 
 
 def _as_text(value: Any) -> str:
-    """As ESO writes a value that is no string into a Secret: its JSON."""
-    return json.dumps(value, separators=(",", ":"))
+    """As ESO writes a value that is no string into a Secret: Go's JSON of it, and nothing for null."""
+    if value is None:
+        return ""
+    text = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    return text.translate(_GO_ESCAPES)

@@ -64,10 +64,10 @@ class Kept:
     def keep_secret(self, *values: str) -> None:
         self.secrets.update(values)
 
-    def document(self) -> tuple[dict[str, Any], int] | None:
+    def document(self) -> tuple[dict[str, Any], int, dict[str, str]] | None:
         last = max(self.versions, default=0)
         found = self.versions.get(last)
-        return (copy.deepcopy(found), last) if found is not None else None
+        return (copy.deepcopy(found), last, {}) if found is not None else None
 
     def put(self, document: dict[str, Any]) -> int:
         last = max(self.versions, default=0) + 1
