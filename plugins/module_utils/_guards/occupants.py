@@ -82,6 +82,17 @@ def occupants(
     return found
 
 
+def running(deployment: Object | None, replica_sets: Iterable[Object], pods: Iterable[Object]) -> list[Object]:
+    """The pods of the Deployment itself, those left out that have ended or are on their way out."""
+    uid = str(deployment["metadata"]["uid"]) if deployment else ""
+    own = {one["metadata"]["uid"] for one in replica_sets if is_owned_by(one, uid)}
+    return [
+        pod
+        for pod in pods
+        if controller_of(pod).get("uid") in own and not is_ended(pod) and not pod["metadata"].get("deletionTimestamp")
+    ]
+
+
 def require_no_stranger(agent: Home, found: Iterable[Occupant]) -> None:
     """Whatever is on its way out may be waited for. AgentError for a pod that stays."""
     stranger = next((one for one in found if one.hold is Hold.STRANGER), None)

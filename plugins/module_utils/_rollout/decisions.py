@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes, releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
@@ -18,6 +18,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     seed_text,
     supporting,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.version import VERSION
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, require_volume
@@ -49,6 +50,8 @@ class AgentPlan:
     reasons: list[str]
     restarts: bool
     stamps: Stamps
+    #: What a person may expect to happen, and does not.
+    notes: list[str] = field(default_factory=list)
 
     @property
     def todo(self) -> bool:
@@ -169,7 +172,24 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
             reasons.append("no pod is available")
         elif not releases.is_recorded(live.releases, wanted):
             reasons.append("the running release was not recorded yet")
-    return AgentPlan(agent, reasons, _makes_a_pod(changes_of_deployment), stamps)
+    return AgentPlan(agent, reasons, _makes_a_pod(changes_of_deployment), stamps, _notes(agent, live))
+
+
+def _notes(agent: Agent, live: Live) -> list[str]:
+    if live.deployment is None or not live.seed or live.seed == seed_text(agent):
+        return []
+    return [
+        "agent_config_seed was changed since its volume was made: it is for empty volumes alone. The agent's own "
+        "configuration stays as it is"
+    ]
+
+
+def back_to(release: str, agent: Agent, wanted: Object, live: Live, stamps: Stamps) -> AgentPlan:
+    """What it takes to take a release up again; wanted: its Deployment, as it would be applied."""
+    there = live.deployment is not None and not is_going(live.deployment)
+    changes = compare(wanted, live.deployment) if there and live.deployment else None
+    lines = shown(changes) if changes is not None else [f"{DEPLOYMENT.name} is to be made"]
+    return AgentPlan(agent, [f"back to release {release}", *lines], _makes_a_pod(changes), stamps)
 
 
 def _lines(kind: str, lines: list[str]) -> list[str]:

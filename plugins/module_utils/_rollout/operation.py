@@ -12,12 +12,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import re
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import of_word
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
+    Stamps,
     deployment,
     network_policy,
     sealed,
     supporting,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault, prove
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import (
@@ -39,7 +40,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     NETWORK_POLICY,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import variables_of
+from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import (
@@ -47,7 +50,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_u
     bring_up,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
-    AgentPlan,
+    back_to,
     decide,
     refuse_what_cannot_be,
     stamps_for,
@@ -73,17 +76,20 @@ def rollout(params: Params, context: Context) -> Result:
         run.require(ROLLOUT_NEEDS + (PROBE_NEEDS if params["verify"] != "ready" else ()))
         if params["secret_proof"] == "vault":
             run.log_in()
-        run.agent = replace(agent, image=resolve(agent.image, context.environ))
+        # And what is fenced after a take-over, of a run that cannot be idle.
+        seen = run.look(DEPLOYMENT, *((CONFIG_MAP,) if params["to_release"] or params["accept_volume"] else ()))
+        run.agent = replace(agent, image=_image_of(run, seen))
         kept = check_vault(agent, run.vault, () if params["to_release"] else agent.env) if run.vault else None
         if kept:
             require_home(_entry(run), kept.told, _mark(run), agent.name)
         version = kept.version if kept else None
         idle = None
-        if context.check_mode or _may_be_idle(run, version, restart_id):
+        if context.check_mode or _may_be_idle(run, seen, version, restart_id):
             live = _look(run)
-            plan = decide(run.agent, live, stamps_for(run.agent, live, version, restart_id or _restart_of(run, live)))
+            stamps = stamps_for(run.agent, live, version, restart_id or _restart_of(run, live))
             if context.check_mode:
-                return _foretell(run, live, plan)
+                return _foretell(run, live, stamps)
+            plan = decide(run.agent, live, stamps)
             if not plan.todo:
                 run.require_alone(live)
                 idle = _result(run, plan.stamps.secret_version, releases.last_good(live.releases))
@@ -98,12 +104,29 @@ def rollout(params: Params, context: Context) -> Result:
             raise
 
 
-def _may_be_idle(run: Session[Agent], version: int | None, restart_id: str) -> bool:
+def _image_of(run: Session[Agent], seen: Live) -> Image:
+    """With its digest. What runs is there: no registry is needed to keep it, nor to go back to a release."""
+    if release := _release_of(run, seen):
+        return replace(images.parse(release.image), tag=release.tag)
+    meant = run.agent.image
+    return meant if meant.digest and seen.image == meant.pinned else resolve(meant, run.context.environ)
+
+
+def _release_of(run: Session[Agent], live: Live) -> releases.Release | None:
+    """The one that a person goes back to."""
+    return releases.find(live.releases, run.params["to_release"]) if run.params["to_release"] else None
+
+
+def _wanted(run: Session[Agent], live: Live, stamps: Stamps) -> Object:
+    if release := _release_of(run, live):
+        return releases.revived(release, stamps.secret_version, live.facts, run.agent.name)
+    return sealed(deployment(run.agent, stamps, live.facts))
+
+
+def _may_be_idle(run: Session[Agent], live: Live, version: int | None, restart_id: str) -> bool:
     """One read tells of most runs that there is something to do: the rest is looked at under the lock."""
     if run.params["to_release"] or run.params["accept_volume"]:
-        run.look(DEPLOYMENT, CONFIG_MAP)  # what is fenced after a take-over
         return False
-    live = run.look(DEPLOYMENT)
     stamps = stamps_for(run.agent, live, version, restart_id)
     standing = live.deployment
     if standing is None or is_going(standing):
@@ -132,7 +155,7 @@ def _locked(run: Session[Agent], restart_id: str, *, marks: bool) -> Result:
     live = _look(run)
     require_external_secrets(live)
     _require_no_rotation(run)
-    release = releases.find(live.releases, run.params["to_release"]) if run.params["to_release"] else None
+    release = _release_of(run, live)
     variables = variables_of(release.deployment) if release else run.agent.env
     _apply_supporting(run, live)
     # What was made a moment ago is synced by itself.
@@ -147,10 +170,7 @@ def _locked(run: Session[Agent], restart_id: str, *, marks: bool) -> Result:
         else "the Secret holds every required key (not compared with Vault)",
     )
     stamps = stamps_for(run.agent, live, version, restart_id or _restart_of(run, live))
-    if release:
-        wanted = releases.revived(release, stamps.secret_version, live.facts, run.agent.name)
-    else:
-        wanted = sealed(deployment(run.agent, stamps, live.facts))
+    wanted = _wanted(run, live, stamps)
     config_map = expect(run, live, wanted)
     try:
         pod = bring_up(run, wanted, live, proof)
@@ -202,17 +222,21 @@ def _remove_unwanted(run: Session[Agent], live: Live) -> None:
         run.writer.remove(policy)
 
 
-def _foretell(run: Session[Agent], live: Live, plan: AgentPlan) -> Result:
+def _foretell(run: Session[Agent], live: Live, stamps: Stamps) -> Result:
     """Check mode: every apply as a dry run, so that the server's own admission speaks; nothing is written."""
-    wanted = [*supporting(run.agent, live.facts, live.claim), sealed(deployment(run.agent, plan.stamps, live.facts))]
-    expect(run, live, wanted[-1])
-    for manifest in wanted:
+    wanted = _wanted(run, live, stamps)
+    if release := _release_of(run, live):
+        plan = back_to(release.id, run.agent, wanted, live, stamps)
+    else:
+        plan = decide(run.agent, live, stamps)
+    expect(run, live, wanted)
+    for manifest in (*supporting(run.agent, live.facts, live.claim), wanted):
         run.writer.apply(manifest, live.objects.get(manifest["kind"]))
     if run.writer.unseen:
         unseen = ", ".join(run.writer.unseen)
         run.warnings.append(f"{run.agent.name}: no namespace or no CRD yet, so the server has not seen: {unseen}")
     _remove_unwanted(run, live)
-    return {**_result(run, plan.stamps.secret_version), "reasons": plan.reasons, "restarts": plan.restarts}
+    return {**_result(run, stamps.secret_version), "reasons": plan.reasons, "restarts": plan.restarts}
 
 
 def _nothing_to_do(run: Session[Agent], result: Result) -> Result:

@@ -176,6 +176,9 @@ def _plan_of(
 
 
 def _result(plans: Mapping[str, AgentPlan], todo: list[str], uid: str, params: Params, context: Context) -> Result:
+    for name, one in plans.items():
+        for note in one.notes:
+            context.progress(f"{name}: {note}")
     for name in todo:
         if name in plans:
             reasons = plans[name].reasons

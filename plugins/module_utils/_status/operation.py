@@ -32,7 +32,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
     refused_volume,
     waits_for,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import told
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
 from ansible_collections.digitalsys.agents.plugins.module_utils._status import secrets
@@ -64,7 +64,8 @@ def info(params: Params, context: Context) -> Result:
             item["metadata"]["labels"].get("app.kubernetes.io/instance") or item["metadata"]["name"]
             for item in found[DEPLOYMENT.name].values()
         }
-        agents = [_describe(name, namespace, found, pods) for name in asked or sorted(known)]
+        now = kube.server_time()
+        agents = [_describe(name, namespace, found, pods, now) for name in asked or sorted(known)]
         if params["secrets"]:
             servers = secrets.ask_vault(kube, params, context)
             for agent in agents:
@@ -88,7 +89,8 @@ def _listed(kube: Kube, kind: Any, namespace: str, *, ours: bool) -> list[Object
         return []
 
 
-def _describe(name: str, namespace: str, found: dict[str, dict[str, Object]], pods: list[Object]) -> Object:
+def _describe(name: str, namespace: str, found: dict[str, dict[str, Object]], pods: list[Object], now: float) -> Object:
+    """now: by the API server's clock."""
     live = found[DEPLOYMENT.name].get(name)
     known = _known(name, found)
     of_agent = [pod for pod in pods if not known.claims.isdisjoint(claims_of(pod["spec"]))]
@@ -96,7 +98,7 @@ def _describe(name: str, namespace: str, found: dict[str, dict[str, Object]], po
     trouble = _of_volume(known, namespace, of_agent)
     external = found[EXTERNAL_SECRET.name].get(names.external_secret(name)) or {}
     newest = releases.last_good(known.releases)
-    lock = (found[LEASE.name].get(names.lease(name)) or {}).get("spec") or {}
+    lock = found[LEASE.name].get(names.lease(name))
     return {
         "agent": name,
         "health": health(live, of_agent),
@@ -114,7 +116,7 @@ def _describe(name: str, namespace: str, found: dict[str, dict[str, Object]], po
         "node": next((pod["spec"].get("nodeName", "") for pod in of_agent), ""),
         "release": newest.id if newest else "",
         "released_at": newest.at if newest else "",
-        "locked_by": f"{shown_holder(lock['holderIdentity'])}, {held_for(lock)}" if lock.get("holderIdentity") else "",
+        "locked_by": told(lock, now) if lock else "",
     }
 
 
@@ -131,8 +133,8 @@ def _of_volume(known: Live, namespace: str, pods: list[Object]) -> str:
         require_volume(known, Home(known.agent, namespace, [], "", ""))
     except AgentError as error:
         return error.message
-    told = next((words for pod in pods if (words := refused_volume(pod)) is not None), "")
-    return f"{known.agent}: the volume does not hold the agent's memory: {told}" if told else ""
+    refused = next((words for pod in pods if (words := refused_volume(pod)) is not None), "")
+    return f"{known.agent}: the volume does not hold the agent's memory: {refused}" if refused else ""
 
 
 def _drift(known: Live) -> list[str]:
