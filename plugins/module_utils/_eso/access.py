@@ -22,11 +22,13 @@ METADATA = {"managed-by": names.MANAGED_BY}
 
 @dataclass(frozen=True)
 class SecretId:
-    """What Vault knows of one. expires: '2026-11-25T07:37:15Z'; '' for never."""
+    """What Vault knows of one. expires: '2026-11-25T07:37:15Z'; '' for never. uses_left: logins that it is still good
+    for, 0 for as many as one likes."""
 
     accessor: str
     expires: str
     metadata: Mapping[str, str]
+    uses_left: int = 0
 
     @property
     def ours(self) -> bool:
@@ -44,7 +46,8 @@ def secret_id_state(vault: Vault, mount: str, role: str, accessor: str = "", *, 
         return None
     expires = re.sub(r"\.[0-9]+", "", str(data.get("expiration_time") or ""))
     never = expires.startswith("0001-")
-    return SecretId(str(data["secret_id_accessor"]), "" if never else expires, data.get("metadata") or {})
+    uses = int(data.get("secret_id_num_uses") or 0)
+    return SecretId(str(data["secret_id_accessor"]), "" if never else expires, data.get("metadata") or {}, uses)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
     Access,
     access_secret,
     read_access,
+    secret_id_state,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import (
     require_no_strangers,
@@ -47,7 +48,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_pol
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.operation import renew
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import FromElsewhere, LockedOut, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import (
     is_marked,
     mark,
@@ -226,8 +227,17 @@ class _Access:
         self.run.writer.apply(access_secret(self.agent, self.namespace, access), live)
 
     def _logs_in(self, role: str, access: Access) -> bool:
+        """Or would: where asking uses it up, or cannot be done from here, Vault is asked what it knows of it."""
+        state = secret_id_state(self.vault, self.approle, role, access.accessor)
+        if state and state.uses_left:
+            return not state.has_ended(self.vault.now())
         try:
             return self.vault.logs_in(self.approle, access.role_id, access.secret_id)
+        except FromElsewhere:
+            self.run.warnings.append(
+                f"{self.agent}: the SecretID may not log in from this machine's address, so it was kept as it is"
+            )
+            return True
         except LockedOut as error:
             # One more would be refused as well: the renewal lifts that, and proves what it makes.
             raise AgentError(

@@ -38,7 +38,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.d
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Refused, Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import (
+    FromElsewhere,
+    LockedOut,
+    Refused,
+    Vault,
+)
 
 #: All that it may patch: the Secret, and what a sync of ESO is asked for by.
 _FENCED = (SECRET, SECRET_STORE, EXTERNAL_SECRET)
@@ -79,8 +84,13 @@ class _Renewal:
         return live
 
     def logs_in(self) -> bool:
-        same_role = self.access.role_id == self.role_id
-        return same_role and self.vault.logs_in(self.mount, self.role_id, self.access.secret_id)
+        """From here; where only other addresses may, ESO's own sync is all that can prove it."""
+        if self.access.role_id != self.role_id:
+            return False
+        try:
+            return self.vault.logs_in(self.mount, self.role_id, self.access.secret_id)
+        except FromElsewhere:
+            return True
 
     def may_log_in(self) -> bool:
         try:

@@ -33,7 +33,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent i
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import PLACE
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import in_words
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Refused, Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import (
+    FromElsewhere,
+    LockedOut,
+    Refused,
+    Vault,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept
 
 Values = dict[str, str]
@@ -251,6 +256,38 @@ def lasting(state: SecretId | None, login: str, now: float) -> Object:
     return facts
 
 
+def _login(place: Place, at: Servers, access: Access, state: SecretId | None, notes: list[str]) -> tuple[str, Object]:
+    """How a login with its SecretID ends (VALID, REFUSED, LOCKED_OUT, or UNKNOWN where that cannot be asked), and what
+    ESO may do that it should not."""
+    role_id = place.approle_role_id or access.role_id
+    if not role_id:
+        notes.append(
+            f"Secret {names.approle_secret(place.name)} has no role-id: whether its SecretID works is not known"
+        )
+        return UNKNOWN, {}
+    if state and state.uses_left:
+        # Each look would use one of them up.
+        notes.append(
+            f"its SecretID is good for {state.uses_left} more logins, and ESO needs one each time: "
+            f"rotate_access.yml -e agent={place.name} makes one without that end"
+        )
+        return VALID, {}
+    path = f"{place.vault_mount}/data/{vault_names.journal(place.name)}"
+    try:
+        with at.vault.logged_in(place.approle_mount, role_id, access.secret_id) as eso:
+            if eso is None:
+                return REFUSED, {}
+            is_exposed = bool({"read", "root"} & set(eso.capabilities(path)[path]))
+    except FromElsewhere:
+        notes.append("its SecretID may not log in from this machine's address: whether ESO can is not known here")
+        return UNKNOWN, {}
+    except LockedOut:
+        return LOCKED_OUT, {}
+    if is_exposed:
+        notes.append(f"policy lets ESO read the journal of rotations, {path}: provision.yml writes it anew")
+    return VALID, {"journal_exposed": is_exposed}
+
+
 def _access(place: Place, at: Servers, notes: list[str]) -> Object:
     name = names.approle_secret(place.name)
     role = vault_names.role(place.name)
@@ -262,23 +299,13 @@ def _access(place: Place, at: Servers, notes: list[str]) -> Object:
     state: SecretId | None = None
     asked = False
     login = UNKNOWN
-    path = f"{place.vault_mount}/data/{vault_names.journal(place.name)}"
     facts: Object = {}
     with Noting(notes):
         # By its value, as a renewal asks: the accessor that the Secret names may be another one's.
         state = secret_id_state(at.vault, place.approle_mount, role, value=access.secret_id)
         asked = True
     with Noting(notes):
-        role_id = place.approle_role_id or access.role_id
-        try:
-            with at.vault.logged_in(place.approle_mount, role_id, access.secret_id) as eso:
-                login = VALID if eso is not None else REFUSED
-                if eso is not None:
-                    facts["journal_exposed"] = bool({"read", "root"} & set(eso.capabilities(path)[path]))
-        except LockedOut:
-            login = LOCKED_OUT
-    if facts.get("journal_exposed"):
-        notes.append(f"policy lets ESO read the journal of rotations, {path}: provision.yml writes it anew")
+        login, facts = _login(place, at, access, state, notes)
     facts.update(lasting(state, login, at.now))
     again = f"rotate_access.yml -e agent={place.name}"
     if facts["secret_id"] == REFUSED:
