@@ -15,6 +15,7 @@ import signal
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,9 +60,11 @@ def count_requests(way: Way, agents: fleet.Agents, figures: Figures, folder: Pat
             if kind == "idle":
                 require_idle(way, agents, timed)
             seen = through.proxy.requests(mark)
-            figures.requests[way.name, count, kind] = tuple(
-                sum(1 for one in seen if one.front == front) for front in (API, VAULT)
-            )
+            asked = {front: sum(1 for one in seen if one.front == front) for front in (API, VAULT)}
+            # One more write to each Lease is its release.
+            leases = Counter(one.path for one in seen if one.method == "PUT" and "/leases/" in one.path)
+            renewals = leases.total() - len(leases)
+            figures.requests[way.name, count, kind] = (asked[API] - renewals, renewals, asked[VAULT])
             fleet.settled(agents.names)
 
 

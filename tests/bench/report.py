@@ -28,13 +28,14 @@ def load() -> str:
 
 @dataclass
 class Figures:
-    """Seconds by way's name and count; requests as (to the API server, to Vault); late in seconds, least first."""
+    """Seconds by way's name and count; requests as (to the API server, renewals of locks left out, these, to Vault):
+    how often a lock is renewed is for the machine's speed to say. late in seconds, least first."""
 
     counts: list[int]
     before: str
     first: dict[tuple[str, int], float] = field(default_factory=dict)
     idle: dict[tuple[str, int], float] = field(default_factory=dict)
-    requests: dict[tuple[str, int, str], tuple[int, ...]] = field(default_factory=dict)
+    requests: dict[tuple[str, int, str], tuple[int, int, int]] = field(default_factory=dict)
     late: dict[int, list[float]] = field(default_factory=dict)
     bare: Beside | None = None
 
@@ -100,9 +101,10 @@ def show(figures: Figures) -> None:
             f"  medians of {REPEATS} runs each, in turns"
         )
     print("\nRequests of one run, to the API server + to Vault")
-    for (name, count, kind), (api, vault) in figures.requests.items():
+    for (name, count, kind), (api, renewals, vault) in figures.requests.items():
         what = "the first time" if kind == "first" else "nothing to do"
-        print(f"  {name:12} {count:4} agents, {what:15} {api:6} + {vault}")
+        more = f", and {renewals} renewals of locks" if renewals else ""
+        print(f"  {name:12} {count:4} agents, {what:15} {api:6} + {vault}{more}")
     print('\n"Done" told later than the status that proves it')
     for count, late in figures.late.items():
         if late:

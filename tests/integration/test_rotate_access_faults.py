@@ -146,7 +146,8 @@ def test_a_run_that_was_thought_dead_writes_nothing_over_the_next_ones(make_flee
         proxy.proxy.remove(lease)
         at_the_secret.release()
         end = zombie.result()
-    end.failed("another run has taken over")
+    # By the fence that its write met, or, where that took longer than a request may, by the lock that it asked again.
+    end.failed("taken over")
     assert error_of(end, agent)["kind"] == "lock_lost"
     assert access(agent) == after
     assert versions(agent) == written

@@ -19,6 +19,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SECRET_ID_ENDS_SOON
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
+    Access,
     SecretId,
     read_access,
     secret_id_state,
