@@ -298,6 +298,10 @@ class Gateway:
     asked: list[str] = field(default_factory=list)
 
 
+#: Seconds; an answer that does not come while anybody waits for it.
+_HANGS = 60.0
+
+
 @contextlib.contextmanager
 def listening(gateway: Gateway) -> Iterator[int]:
     over = threading.Event()
@@ -328,8 +332,8 @@ def listening(gateway: Gateway) -> Iterator[int]:
 def started(port: int) -> bool:
     shell, flag, script = script_of("startupProbe")
     words = [shell, flag, script.replace(":18789/", f":{port}/")]
-    limit = container("containers", LOOPBACK)["startupProbe"]["timeoutSeconds"]
-    return subprocess.run(words, capture_output=True, check=False, timeout=limit).returncode == 0
+    # Of a machine that is busy with tests. That the script's own limit is below the kubelet's: test_probes.py.
+    return subprocess.run(words, capture_output=True, check=False, timeout=_HANGS / 2).returncode == 0
 
 
 @needs_curl
@@ -357,7 +361,7 @@ def test_a_start_proves_both_routes(
 
 @needs_curl
 @needs_jq
-@pytest.mark.parametrize("slow", [{"/startupz": 9.0}, {"/healthz": 9.0}, {"/startupz": 0.9, "/healthz": 9.0}])
+@pytest.mark.parametrize("slow", [{"/startupz": _HANGS}, {"/healthz": _HANGS}, {"/startupz": 0.9, "/healthz": _HANGS}])
 def test_a_start_that_hangs_is_given_up_before_the_kubelet_gives_up(slow: dict[str, float]) -> None:
     with listening(Gateway({"/healthz": (200, LIVE), "/startupz": (200, STARTED)}, slow)) as port:
         assert not started(port)
