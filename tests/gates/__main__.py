@@ -1,7 +1,7 @@
 """Runs the gates named on the command line, or all of them, and says of each how long it took.
 
-Two at a time (most wait for files or for one core), the longest first; what a gate's tool printed is shown when it is
-shut. Exit status 1 when one is.
+Two at a time (most wait for files or for one core), the longest first; what the tools of shut gates printed comes last.
+Exit status 1 when one is.
 """
 
 from __future__ import annotations
@@ -74,11 +74,10 @@ def main() -> int:
             verdict = done.result()
             print(verdict.line(), flush=True)
             if verdict.word == "FAILED":
-                shut.append(verdict.gate.name)
-                print(verdict.remark, flush=True)
+                shut.append(verdict)
     print(f"gates: {len(gates) - len(shut)} of {len(gates)} open after {time.monotonic() - started:.0f} s", flush=True)
-    if shut:
-        print(f"gates: shut: {', '.join(shut)}", flush=True)
+    for verdict in shut:
+        print(f"\n{verdict.remark}\ngates: shut: {verdict.gate.name}", flush=True)
     return 1 if shut else 0
 
 

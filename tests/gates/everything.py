@@ -21,6 +21,8 @@ from tests.sandbox.paths import CHECKOUT
 #: stay together, since they share fixtures. In the order given: the quick ones fill up the end.
 SIDE_BY_SIDE = (f"--numprocesses={3 * (os.cpu_count() or 1)}", "--dist=loadfile", "--no-loadscope-reorder")
 SLOWEST = "--durations=20"
+#: Lines of a step that failed, shown once more at the very end: a log that keeps its end alone tells the cause.
+_LAST_LINES = 40
 
 
 def announce(name: str, code: int, seconds: float) -> None:
@@ -32,7 +34,7 @@ class Beside:
 
     def __init__(self, name: str, *command: str, env: Mapping[str, str] | None = None) -> None:
         print(f"test: {name}", flush=True)
-        self.name, self.code = name, 0
+        self.name, self.code, self.ended_with = name, 0, ""
         self._thread = threading.Thread(target=self._run, args=(command, env), name=name)
         self._thread.start()
 
@@ -43,8 +45,9 @@ class Beside:
                 command, cwd=CHECKOUT, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
             output.seek(0)
-            self.code = done.returncode
-            print(f"\n{output.read().rstrip()}", flush=True)
+            said = output.read().rstrip()
+            self.code, self.ended_with = done.returncode, "\n".join(said.splitlines()[-_LAST_LINES:])
+            print(f"\n{said}", flush=True)
         announce(self.name, self.code, time.monotonic() - started)
 
     def wait(self) -> None:
@@ -76,15 +79,16 @@ def pytest(folders: Sequence[str], env: Mapping[str, str], beside: Sequence[Besi
                 print(line, end="", flush=True)
     for step in beside:
         step.wait()
-    if failed := [step.name for step in beside if step.code]:
-        print(f"test: FAILED beside pytest: {', '.join(failed)}", flush=True)
+    for step in beside:
+        if step.code:
+            print(f"\n{step.ended_with}\ntest: FAILED beside pytest: {step.name}", flush=True)
     print(closing, end="", flush=True)
     return run.returncode
 
 
 def main() -> int:
     # The unit tests run at the end, with the integration tests, under one closing line.
-    gates = Beside("gates", "nice", sys.executable, "-m", "tests.gates", "--without", "unit")
+    gates = Beside("gates", sys.executable, "-m", "tests.gates", "--without", "unit")
     beside, folders, env, started = [gates], ["tests/unit"], dict(os.environ), time.monotonic()
     found_up = was_up()
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.integration.failing import error_of
 from tests.integration.fleet import NAMESPACE, Fleet, Object, Run, apply, get, until, versions
 from tests.sandbox.paths import CHECKOUT
 from tests.sandbox.proxy.clients import Through
@@ -258,7 +259,7 @@ def test_an_object_that_is_not_ours_stops_the_run_before_any_write(make_fleet: M
     for kind in ("Deployment", "ExternalSecret"):
         name = names[kind]
         run = fleet.rollout(name, env=proxy.environment).failed(f"{kind} {name}", "was not made by this collection")
-        assert run.results[name]["error"]["kind"] == "not_ours"
+        assert error_of(run, name)["kind"] == "not_ours"
     assert [one for one in proxy.proxy.writes() if "/leases" not in one.path] == []
     for one in strangers:
         kind, name = one["kind"], one["metadata"]["name"]

@@ -32,6 +32,7 @@ def test_a_sync_that_nobody_may_ask_for_is_taken_back_and_the_refusal_told(
     with no_sync_can_be_asked_for(AGENT):
         message = message_of(fleet.rotate(AGENT, *KEYS), AGENT)
     assert "the External Secrets Operator could not be asked" in message
+    assert "What it had under way could still bring the values that were taken back" in message
     assert "stock-taking" in message
     assert "Everything is back" in message
     assert fleet.values(AGENT) == old

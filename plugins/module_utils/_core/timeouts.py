@@ -82,5 +82,7 @@ PROGRESS_DEADLINE = 1200
 SYNC_AGAIN = 3.0
 #: Between two looks where no event comes.
 SYNC_LOOK = 5.0
+#: What it has under way is done by then: a read of Vault, and a write of a Secret.
+SYNC_UNDER_WAY = 30.0
 #: A SecretID that ends within this is worth a note: from then on ESO cannot log in.
 SECRET_ID_ENDS_SOON = 7 * 86400

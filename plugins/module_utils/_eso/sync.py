@@ -11,7 +11,11 @@ import time
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SYNC_AGAIN
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import (
+    SYNC_AGAIN,
+    SYNC_LOOK,
+    SYNC_UNDER_WAY,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -131,3 +135,27 @@ def force_sync(agent: Home, kube: Kube, writer: Writer) -> str:
             ErrorKind.SECRET, f"ExternalSecret {names.external_secret(agent.name)} has gone", "Run rollout.yml again."
         )
     return synced(touch(writer, live))
+
+
+def outlast(agent: Home, kube: Kube, writer: Writer, timeout: int) -> str:
+    """Returns when ESO has ended what it had under way: a sync that read Vault before now may still write the Secret
+    after it was found equal. It works on an ExternalSecret one sync at a time, so one is asked for and waited for.
+
+    '', or why that is not known: it may not be asked, or has not answered after `timeout` seconds (SYNC_UNDER_WAY at
+    the most). The Secret must be read after this.
+    """
+    deadline = time.monotonic() + min(timeout, SYNC_UNDER_WAY)
+    try:
+        before = force_sync(agent, kube, writer)
+    except AgentError as error:
+        if not (error.is_refusal or error.kind is ErrorKind.UNAVAILABLE):
+            raise
+        return f"the External Secrets Operator could not be asked: {error.message}"
+    selection = Selection(EXTERNAL_SECRET, fields=f"metadata.name={names.external_secret(agent.name)}")
+    with Watching(kube, agent.namespace, (selection,)) as watching:
+        while not is_synced(next(iter(watching.objects(EXTERNAL_SECRET)), None), before):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return "the External Secrets Operator does not answer"
+            watching.wait(min(SYNC_LOOK, left))
+    return ""

@@ -71,7 +71,7 @@ class Lock:
         self._lease: Object = {}
         #: Until when nobody else can have taken the lease over, on our own clock.
         self._sure_until = 0.0
-        #: When something was seen that another run may have done: what was known before does not count any more.
+        #: Since when what was known before does not count any more.
         self._doubted = 0.0
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -117,9 +117,7 @@ class Lock:
     def doubt(self) -> None:
         """Somebody else has written what this run is about to write. It may be who took the lock over a moment ago:
         require() waits for a renewal that was sent after this, which is asked for at once."""
-        with self._renewed:
-            self._doubted = elapsed()
-            self._sure_until = 0.0
+        self._know_nothing()
         self._wake.set()
 
     def _acquire(self) -> None:
@@ -286,7 +284,7 @@ class Lock:
             except AgentError as error:
                 if error.kind not in (ErrorKind.CONFLICT, ErrorKind.NOT_FOUND):
                     raise
-                self._is_refused()
+                self._know_nothing()  # no write before it is known why
                 live = self._kube.get(LEASE, self._namespace, self._name)
                 if not live or (live.get("spec") or {}).get("holderIdentity") != self.identity:
                     self._lost.set()
@@ -300,9 +298,10 @@ class Lock:
         except AgentError:
             return {}
 
-    def _is_refused(self) -> None:
-        """A renewal was: no write before it is known why."""
+    def _know_nothing(self) -> None:
+        """Until a renewal is taken that was sent after this."""
         with self._renewed:
+            self._doubted = elapsed()
             self._sure_until = 0.0
 
     def _release(self) -> None:

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.scrub import Scrubber
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import outlast
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
@@ -71,6 +72,8 @@ def restore(it: Rotation, journal: Journal) -> Journal:
 def prove_old(it: Rotation, journal: Journal) -> Journal:
     """Proved with the old values; ends in failure, with both stories, unless it was asked for."""
     try:
+        it.run.context.progress(f"{it.agent}: asking ESO to sync now, and waiting for what it has under way")
+        doubt = outlast(it.run.agent, it.run.kube, it.run.writer, it.run.params["sync_timeout"])
         proof = prove_secret(it)
         if it.standing(journal).where is not Standing.OLD:
             return journal  # somebody wrote to it meanwhile
@@ -91,11 +94,18 @@ def prove_old(it: Rotation, journal: Journal) -> Journal:
         return journal
     journal = it.close(journal, journals.ROLLED_BACK)
     it.run.did("back", f"rotation {journal.rotation_id} is rolled back; {it.agent} runs with the old values, verified")
+    if doubt:
+        doubt = (
+            f"{doubt}. What it had under way could still bring the values that were taken back: "
+            f"status.yml -e agent={it.agent} -e secrets=true"
+        )
     if it.abort:
+        it.run.warnings += [f"{it.agent}: {doubt}"] if doubt else []
         return journal
     lines = [
         journal.failure,
         f"Everything is back: {it.agent} runs with the old values, verified.",
+        doubt,
         inbox_keeps(it, journal),
     ]
     again = f"ansible-playbook playbooks/rotate.yml -e agent={it.agent} -e keys={','.join(journal.keys)}"

@@ -74,7 +74,8 @@ def free(
     claims = claims_of(wanted["spec"]["template"]["spec"])
     stopped = claims_of(live["spec"]["template"]["spec"]) if live and not is_left else set()
     # Of a new agent no pod is stopped, and no memory is known.
-    for name in claims | stopped if live or record else ():
+    at_stake = claims | stopped if live or record else set()
+    for name in at_stake:
         claim = run.kube.get(CLAIM, run.agent.namespace, name)
         require_lasting_claim(claim, run.agent)
         if record and record.facts.mount.claim == name:

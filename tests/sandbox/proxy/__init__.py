@@ -9,7 +9,7 @@ from .classify import is_write
 from .clients import API, VAULT, Through, proxied
 from .exchange import Front
 from .journal import Hook, Mark, Request
-from .rules import ALWAYS, ANY, Armed, Match, answer, delay, hold, lose_answer, reset, storm, truncate
+from .rules import ALWAYS, ANY, Armed, Match, answer, delay, hold, hold_answer, lose_answer, reset, storm, truncate
 from .server import FaultProxy
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "answer",
     "delay",
     "hold",
+    "hold_answer",
     "is_write",
     "lose_answer",
     "proxied",

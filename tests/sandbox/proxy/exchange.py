@@ -158,6 +158,8 @@ class Connection:
         except (OSError, BrokenMessage):
             self._journal.note(request, fault="no answer from upstream")
             raise
+        if rule.action is Action.HOLD_ANSWER and armed is not None:
+            await asyncio.shield(asyncio.wrap_future(armed.released))
         return await self._pass_on(request, head, answer, rule)
 
     async def _forward(self, message: bytes) -> Head:

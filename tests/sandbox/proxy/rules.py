@@ -20,6 +20,7 @@ class Action(Enum):
     ANSWER = "answered by the proxy"
     TRUNCATE = "answer truncated"
     HOLD = "held"
+    HOLD_ANSWER = "answer held"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,11 @@ def truncate(keep: int, where: Match = ANY) -> Rule:
 def hold(where: Match = ANY) -> Rule:
     """Neither forwarded nor answered until the armed rule is released (or the client goes away)."""
     return Rule(where, Action.HOLD)
+
+
+def hold_answer(where: Match = ANY) -> Rule:
+    """Forwarded and answered by the server; the answer waits until the armed rule is released."""
+    return Rule(where, Action.HOLD_ANSWER)
 
 
 def storm(faults: Sequence[Rule], probability: float, seed: int, where: Match = ALWAYS) -> Rule:

@@ -19,7 +19,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.http impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from tests.unit.listening import Answer, Server
 
-TIMEOUT = (1.0, 2.0)
+TIMEOUT = (10.0, 20.0)
 
 
 class Redirecting(Server):

@@ -21,11 +21,11 @@ class _Kubelet:
     """Its logs as it sees the container now, which the pod's status may not say yet."""
 
     def __init__(self, current: str, previous: str) -> None:
-        self._logs = {"false": current, "true": previous}
+        self._current, self._previous = current, previous
 
     def log(self, _namespace: str, _pod: str, _container: str, *, previous: bool, lines: int) -> str:
         assert lines
-        return self._logs[str(previous).lower()]
+        return self._previous if previous else self._current
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         try:
             for line in range(3):
-                if not self.server.step.acquire(timeout=10):
+                if not self.server.step.acquire(timeout=60):
                     return
                 text = f'{{"line": {line}}}\n'
                 self.wfile.write(f"{len(text):x}\r\n{text}\r\n".encode())
@@ -116,7 +116,7 @@ def upstream(tls: ssl.SSLContext | None = None) -> Iterator[Upstream]:
 
 def ask(port: int, method: str = "GET", path: str = "/", body: bytes | None = None) -> tuple[int, bytes]:
     """One request on a connection of its own: status and body."""
-    client = HTTPConnection("127.0.0.1", port, timeout=10)
+    client = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         client.request(method, path, body)
         answer = client.getresponse()

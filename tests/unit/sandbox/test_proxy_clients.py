@@ -43,7 +43,7 @@ def test_api_and_vault_through_one_proxy(tmp_path: Path) -> None:
             assert through.kubeconfig.stat().st_mode & 0o077 == 0
             port = through.proxy.port("api")
             assert access.server == f"https://127.0.0.1:{port}"
-            client = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=trusting(access.ca))
+            client = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=trusting(access.ca))
             client.request("GET", "/version")
             assert client.getresponse().read() == b"hello"
             client.close()

@@ -66,7 +66,7 @@ def test_an_error_of_the_servers_form(server: Upstream, status: int, retry_after
         proxy.add(answer(status, Match(front="vault"), retry_after=retry_after))
         bodies = {}
         for front in ("api", "vault"):
-            client = http.client.HTTPConnection("127.0.0.1", proxy.port(front), timeout=10)
+            client = http.client.HTTPConnection("127.0.0.1", proxy.port(front), timeout=60)
             client.request("PUT", "/a", b"body that must be read")
             got = client.getresponse()
             assert (got.status, got.getheader("Retry-After")) == (status, retry_after)
@@ -90,7 +90,7 @@ def test_a_stream_truncated_by_count_of_bytes(server: Upstream, proxy: FaultProx
     first_chunk = b'c\r\n{"line": 0}\n\r\n'
     proxy.add(truncate(len(first_chunk) + 2))
     server.step.release(3)
-    with socket.create_connection(("127.0.0.1", proxy.port("api")), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", proxy.port("api")), timeout=60) as plain:
         plain.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
         got = b"".join(iter(lambda: plain.recv(4096), b""))
     assert got.partition(b"\r\n\r\n")[2] == first_chunk + b"c\r"
@@ -122,10 +122,10 @@ def test_held_until_released(server: Upstream, proxy: FaultProxy) -> None:
 
 def test_what_was_held_for_a_client_that_left_is_not_forwarded(server: Upstream, proxy: FaultProxy) -> None:
     held = proxy.add(hold())
-    with socket.create_connection(("127.0.0.1", proxy.port("api")), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", proxy.port("api")), timeout=60) as plain:
         plain.sendall(b"DELETE /a HTTP/1.1\r\nHost: x\r\n\r\n")
         held.wait_fired()
-    gone = proxy.wait_for(lambda request: request.fault == "the client was gone", timeout=5)
+    gone = proxy.wait_for(lambda request: request.fault == "the client was gone", timeout=60)
     held.release()
     assert ask(proxy.port("api")) == (200, b"hello")
     assert gone.method == "DELETE"
@@ -139,7 +139,7 @@ def test_leaving_the_proxy_frees_a_client_that_is_held(server: Upstream) -> None
             waiting = pool.submit(ask, proxy.port("api"))
             held.wait_fired()
         with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
-            waiting.result(timeout=5)
+            waiting.result(timeout=60)
 
 
 def test_the_nth_match_and_the_count(proxy: FaultProxy) -> None:

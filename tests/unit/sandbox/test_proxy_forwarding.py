@@ -34,7 +34,7 @@ def proxy(server: Upstream) -> Iterator[FaultProxy]:
 
 def raw(port: int, message: bytes) -> bytes:
     """The answer's bytes up to the end of the connection."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
         plain.sendall(message)
         return b"".join(iter(lambda: plain.recv(65536), b""))
 
@@ -59,7 +59,7 @@ def test_answers_are_the_same_byte_by_byte(server: Upstream, proxy: FaultProxy, 
 
 
 def test_a_kept_connection_is_one_connection_on_both_sides(server: Upstream, proxy: FaultProxy) -> None:
-    client = http.client.HTTPConnection("127.0.0.1", proxy.port("api"), timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", proxy.port("api"), timeout=60)
     sent = [b"x" * size for size in (0, 1, 65536, 3_000_000)]
     for body in sent:
         client.request("PUT", "/a", body)
@@ -70,7 +70,7 @@ def test_a_kept_connection_is_one_connection_on_both_sides(server: Upstream, pro
 
 
 def test_expect_continue_is_answered_and_the_body_arrives(server: Upstream, proxy: FaultProxy) -> None:
-    with socket.create_connection(("127.0.0.1", proxy.port("api")), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", proxy.port("api")), timeout=60) as plain:
         plain.sendall(b"POST /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
         assert plain.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         plain.sendall(b"body")
@@ -79,7 +79,7 @@ def test_expect_continue_is_answered_and_the_body_arrives(server: Upstream, prox
 
 
 def test_a_stream_comes_line_by_line(server: Upstream, proxy: FaultProxy) -> None:
-    client = http.client.HTTPConnection("127.0.0.1", proxy.port("api"), timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", proxy.port("api"), timeout=60)
     client.request("GET", "/stream")
     answer = client.getresponse()
     for line in range(3):
@@ -90,18 +90,18 @@ def test_a_stream_comes_line_by_line(server: Upstream, proxy: FaultProxy) -> Non
 
 
 def test_who_leaves_a_stream_ends_it_upstream(server: Upstream, proxy: FaultProxy) -> None:
-    client = http.client.HTTPConnection("127.0.0.1", proxy.port("api"), timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", proxy.port("api"), timeout=60)
     client.request("GET", "/stream/forever")
     answer = client.getresponse()
     server.step.release(3)
     assert answer.readline() == b'{"line": 0}\n'
     answer.close()
     client.close()
-    assert server.stream_ended.wait(5)
+    assert server.stream_ended.wait(60)
 
 
 def test_an_upgrade_becomes_a_tunnel_both_ways(proxy: FaultProxy) -> None:
-    with socket.create_connection(("127.0.0.1", proxy.port("api")), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", proxy.port("api")), timeout=60) as plain:
         # The first bytes of the new protocol may come together with the request.
         plain.sendall(b"GET /up HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
         got = b""
@@ -119,7 +119,7 @@ def test_an_upgrade_becomes_a_tunnel_both_ways(proxy: FaultProxy) -> None:
 
 
 def test_a_refused_upgrade_is_an_ordinary_answer(proxy: FaultProxy) -> None:
-    client = http.client.HTTPConnection("127.0.0.1", proxy.port("api"), timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", proxy.port("api"), timeout=60)
     for _ in range(2):
         client.request("GET", "/no-upgrade", headers={"Connection": "Upgrade", "Upgrade": "echo"})
         assert client.getresponse().read() == b"hello"
@@ -135,7 +135,7 @@ def test_a_hundred_connections_at_once(server: Upstream, proxy: FaultProxy) -> N
 
 
 def test_what_is_recorded_and_what_is_not(proxy: FaultProxy) -> None:
-    client = http.client.HTTPConnection("127.0.0.1", proxy.port("api"), timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", proxy.port("api"), timeout=60)
     client.request("PATCH", "/a?dryRun=All", b"hush-body", {"Authorization": "Bearer hush-token"})
     client.getresponse().read()
     mark = proxy.mark()
@@ -176,18 +176,18 @@ def test_tls_on_both_sides_and_each_side_is_verified(tmp_path: Path) -> None:
         ]
         with FaultProxy(fronts) as proxy:
             knowing = trusting(pem(near.certificate))
-            client = http.client.HTTPSConnection("localhost", proxy.port("good"), timeout=10, context=knowing)
+            client = http.client.HTTPSConnection("localhost", proxy.port("good"), timeout=60, context=knowing)
             for body in (b"small", b"x" * 500_000):
                 client.request("POST", "/a", body)
                 assert client.getresponse().read() == body
             client.close()
-            client = http.client.HTTPSConnection("127.0.0.1", proxy.port("wrong-ca"), timeout=10, context=knowing)
+            client = http.client.HTTPSConnection("127.0.0.1", proxy.port("wrong-ca"), timeout=60, context=knowing)
             client.request("GET", "/a")
             with pytest.raises(ConnectionResetError):
                 client.getresponse()
             client.close()
             stranger = trusting(pem(far.certificate))
-            client = http.client.HTTPSConnection("127.0.0.1", proxy.port("good"), timeout=10, context=stranger)
+            client = http.client.HTTPSConnection("127.0.0.1", proxy.port("good"), timeout=60, context=stranger)
             with pytest.raises(ssl.SSLCertVerificationError):
                 client.request("GET", "/a")
             client.close()

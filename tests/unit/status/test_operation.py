@@ -117,12 +117,13 @@ def test_one_agent_is_described_from_the_lists_of_its_kinds() -> None:
         "refreshTime": "2026-11-01T10:00:00Z",
     }
     stamps = {"acquireTime": "2026-11-01T10:00:00Z", "renewTime": "2026-11-01T10:00:40Z"}
-    found["Lease"] = {"fleet-roberval": {"spec": {"holderIdentity": "job 812 (alice) #ff", **stamps}}}
+    spec = {"holderIdentity": "job 812 (alice) #ff", **stamps}
+    found["Lease"] = {"fleet-roberval": {"metadata": {}, "spec": spec}}
     mine = pod(READY, state=RUNNING, restarts=2, labels={"app.kubernetes.io/instance": "roberval"})
     neighbours = pod(READY, name="clovis-x", state=RUNNING, restarts=9, labels={"app.kubernetes.io/instance": "clovis"})
     for one, claim in ((mine, "roberval-state"), (neighbours, "clovis-state")):
         one["spec"]["volumes"] = [{"name": "state", "persistentVolumeClaim": {"claimName": claim}}]
-    row = _describe("roberval", "bots", found, [neighbours, mine])
+    row = _describe("roberval", "bots", found, [neighbours, mine], 0.0)
     assert (row["health"], row["tag"], row["secret_version"], row["secret_ready"]) == ("running", "latest", "4", True)
     assert (row["volume"], row["restarts"], row["pods"], row["node"]) == ("10Gi", 2, ["roberval-new-x"], "node-1")
     assert (row["release"], row["locked_by"]) == ("r1", "job 812 (alice), 40 s")
@@ -130,7 +131,7 @@ def test_one_agent_is_described_from_the_lists_of_its_kinds() -> None:
 
 def test_an_agent_of_which_nothing_is_there_is_described_too() -> None:
     kinds = ("Deployment", "PersistentVolumeClaim", "ExternalSecret", "ConfigMap", "Lease")
-    row = _describe("roberval", "bots", {kind: {} for kind in kinds}, [])
+    row = _describe("roberval", "bots", {kind: {} for kind in kinds}, [], 0.0)
     assert row["health"] == "missing"
     assert len(table([row])) == 2
 
@@ -140,7 +141,7 @@ def test_a_sidecar_in_front_is_not_taken_for_the_gateway() -> None:
     image = live["spec"]["template"]["spec"]["containers"][0]["image"]
     live["spec"]["template"]["spec"]["containers"].insert(0, {"name": "sidecar", "image": "other"})
     kinds = ("PersistentVolumeClaim", "ExternalSecret", "ConfigMap", "Lease")
-    row = _describe("roberval", "bots", {"Deployment": {"roberval": live}, **{kind: {} for kind in kinds}}, [])
+    row = _describe("roberval", "bots", {"Deployment": {"roberval": live}, **{kind: {} for kind in kinds}}, [], 0.0)
     assert row["image"] == image
 
 
@@ -150,7 +151,7 @@ def test_what_keeps_an_agent_from_its_memory_is_marked_and_said_beneath() -> Non
     found = {kind: {one["metadata"]["name"]: one} for kind, one in live.objects.items()}
     found["Lease"] = {}
     found["PersistentVolumeClaim"]["roberval-state"]["metadata"]["deletionTimestamp"] = "2026-11-02T10:00:00Z"
-    row = _describe("roberval", "bots", found, [])
+    row = _describe("roberval", "bots", found, [], 0.0)
     assert "was deleted at 2026-11-02T10:00:00Z" in row["volume_trouble"]
     lines = table([row])
     assert " !  " in lines[1]
@@ -163,11 +164,11 @@ def test_what_other_hands_have_changed_is_said_beneath_and_our_own_newer_release
     found["Lease"] = {}
     deployment = found["Deployment"]["roberval"]
     deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 60
-    assert _describe("roberval", "bots", found, [])["drift"] == []
+    assert _describe("roberval", "bots", found, [], 0.0)["drift"] == []
     fields: dict[str, Any] = {"f:spec": {"f:replicas": {}, "f:minReadySeconds": {}}}
     by_hand = {"manager": "kubectl-edit", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": fields}
     deployment["metadata"]["managedFields"] = [by_hand]
     deployment["spec"]["replicas"] = 3
-    row = _describe("roberval", "bots", found, [])
+    row = _describe("roberval", "bots", found, [], 0.0)
     assert row["drift"] == ["spec.replicas: 3 -> 1 (by kubectl-edit)"]
     assert table([row])[2] == "roberval: changed by hand: spec.replicas: 3 -> 1 (by kubectl-edit)"
