@@ -72,6 +72,13 @@ options:
       - The pod may come up with a value that the rotation takes back later.
     type: bool
     default: false
+  foretold_keys:
+    description:
+      - In check mode, keys that M(digitalsys.agents.agent_access) would have made in the agent's secret just before.
+        They count as there.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: digitalsys.agents.agent_plan
   - module: digitalsys.agents.agent_info

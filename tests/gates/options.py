@@ -78,8 +78,8 @@ PLACE = Source("agent", argspec.PLACE)
 _NOT_OF_A_PLAN = ("agents", "cluster_uid", "allow_insecure")
 _OF_A_RUN = {"image": "agent_run_image", "tag": "agent_run_tag"}
 PLAN = Source("agent", argspec.PLAN_MODULE, _NOT_OF_A_PLAN, "agent_plan", "plan", _OF_A_RUN)
-#: The first three come from the host and the plan. to_release is for a person who goes back by hand.
-_NOT_OF_A_ROLLOUT = ("name", "image", "restart_id", "to_release")
+#: The first ones come from the host, the plan and what provided access; to_release is for a person who goes back.
+_NOT_OF_A_ROLLOUT = ("name", "image", "restart_id", "foretold_keys", "to_release")
 ROLLOUT = Source("agent", argspec.ROLLOUT_MODULE, _NOT_OF_A_ROLLOUT, "agent_rollout", "rollout")
 _OF_A_RENEWAL = ("secret_id", "rotation_id", "sync_timeout")
 PROVISION = Source("agent", argspec.ACCESS_MODULE, ("name", *_OF_A_RENEWAL), "agent_access", "provision")

@@ -65,14 +65,26 @@ def unequal_keys(wanted: dict[str, str], there: dict[str, str]) -> list[str]:
     )
 
 
-def check_vault(agent: Home, vault: Vault, variables: Collection[str] = (), replaced: Collection[str] = ()) -> Kept:
+def check_vault(
+    agent: Home,
+    vault: Vault,
+    variables: Collection[str] = (),
+    replaced: Collection[str] = (),
+    foretold: Collection[str] = (),
+) -> Kept:
     """What the pod needs stands in Vault, and can do its work. Nothing is written. What was seen. variables: names
-    that the template sets itself. replaced: keys that are about to get another value."""
+    that the template sets itself. replaced: keys that are about to get another value. foretold: keys that count as
+    there, of check mode.
+    """
     entry = Entry(vault, agent.vault_mount, agent.vault_path)
     found = entry.read()
     if found is None:
-        raise no_values(entry, entry.metadata(), agent.name)
-    require_effective(agent, found.values, variables, f"Vault's {entry}", replaced)
+        metadata = entry.metadata()
+        if metadata.last or not foretold:
+            raise no_values(entry, metadata, agent.name)
+        found = Kept({}, 0, metadata.told or {})
+    there = {**dict.fromkeys(foretold, "foretold"), **found.values}
+    require_effective(agent, there, variables, f"Vault's {entry}", replaced)
     return found
 
 

@@ -117,6 +117,7 @@ ROLLOUT_MODULE: Spec = {
     "to_release": {"type": "str"},
     "accept_volume": {"type": "str"},
     "despite_rotation": {"type": "bool", "default": False},
+    "foretold_keys": {"type": "list", "elements": "str", "no_log": False, "default": []},
 }
 #: Of an agent whose content does not change.
 HOME: Spec = {name: AGENT[name] for name in ("name", "namespace", "required_keys", "vault_mount", "vault_path")}

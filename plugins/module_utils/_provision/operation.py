@@ -93,6 +93,7 @@ class _Access:
         self.approle = run.params["approle_mount"]
         self.is_seen_only = True
         self.is_complete = True
+        self.generated: list[str] = []
 
     def change(self, code: str, words: str, write: Callable[[], None]) -> None:
         """Seen, told in check mode, or done."""
@@ -159,6 +160,7 @@ class _Access:
         self._require_own(entry, told, is_there=found is not None)
         policies = of_options(self.run.params["key_policy"])
         new = [key for key in generated_keys(policies) if not values.get(key)]
+        self.generated = new
         if new:
 
             def write() -> None:
@@ -256,7 +258,8 @@ def provide_or_renew(params: Params, context: Context) -> Result:
 
 
 def provide(params: Params, context: Context) -> Result:
-    """Result: cluster_uid, missing_keys (for a person to supply), changes (words). No value in any of them."""
+    """Result: cluster_uid, missing_keys (for a person to supply), foretold_keys (that would be made), changes (words).
+    No value in any of them."""
     agent = _checked(params)
     # The one operation that runs while the inventory pins no cluster: it prints the uid to pin.
     with session(agent, params, context, take_ownership=True, pinned=False) as run:
@@ -281,7 +284,8 @@ def provide(params: Params, context: Context) -> Result:
         if not params["cluster_uid"]:
             uid = run.cluster_uid
             run.warnings.append(f"this cluster has uid {uid}: set agent_cluster_uid: {uid} in group_vars/agents.yml")
-        return run.result(cluster_uid=run.cluster_uid, missing_keys=missing)
+        foretold = access.generated if context.check_mode else []
+        return run.result(cluster_uid=run.cluster_uid, missing_keys=missing, foretold_keys=foretold)
 
 
 def _steps(access: _Access, there: bool) -> list[str]:

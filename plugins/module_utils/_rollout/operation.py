@@ -79,10 +79,12 @@ def rollout(params: Params, context: Context) -> Result:
         # And what is fenced after a take-over, of a run that cannot be idle.
         seen = run.look(DEPLOYMENT, *((CONFIG_MAP,) if params["to_release"] or params["accept_volume"] else ()))
         run.agent = replace(agent, image=_image_of(run, seen))
-        kept = check_vault(agent, run.vault, () if params["to_release"] else agent.env) if run.vault else None
+        foretold = params["foretold_keys"] if context.check_mode else []
+        variables = () if params["to_release"] else agent.env
+        kept = check_vault(agent, run.vault, variables, foretold=foretold) if run.vault else None
         if kept:
             require_home(_entry(run), kept.told, _mark(run), agent.name)
-        version = kept.version if kept else None
+        version = (kept.version or None) if kept else None
         idle = None
         if context.check_mode or _may_be_idle(run, seen, version, restart_id):
             live = _look(run)

@@ -169,7 +169,8 @@ def _plan_of(
         found = entry.metadata()
         require_home(entry, found.told, mark(cluster_uid, agent.namespace, agent.name), agent.name)
         version = found.current
-        if version is None:
+        # In check mode a provision before it may only have foretold what it makes: the rollout itself knows.
+        if version is None and (found.last or not context.check_mode):
             raise no_values(entry, found, agent.name)
     restart_id = params["restart_id"] if params["operation"] == "restart" else ""
     return decide(settled, live, stamps_for(settled, live, version, restart_id or restart))
