@@ -18,11 +18,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import REPLICA_SET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
+    CRASH_LOOP,
     claims_of,
     controller_of,
     is_ended,
     is_owned_by,
     refused_volume,
+    waits_for,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 
@@ -126,11 +128,16 @@ def on_the_volume(live: Live, pods: Iterable[Object]) -> list[Object]:
     return [pod for pod in pods if not is_ended(pod) and not live.claims.isdisjoint(claims_of(pod["spec"]))]
 
 
-def refused(live: Live, pods: Iterable[Object]) -> str:
-    """A key for the restart of an agent whose pod lets no gateway start on its volume; '' where none does so. It would
-    look again by itself, but after ever longer waits."""
-    found = (pod["metadata"]["uid"] for pod in on_the_volume(live, pods) if refused_volume(pod) is not None)
-    return next((f"{names.VOLUME_RESTART}{uid[:8]}" for uid in found), "")
+def due_restart(live: Live, pods: Iterable[Object]) -> str:
+    """A key for the restart of an agent whose pod lets no gateway start on its volume, or ends again and again; '' for
+    any other. It would try again by itself, but after ever longer waits; a new one begins afresh."""
+    for pod in on_the_volume(live, pods):
+        uid = pod["metadata"]["uid"][:8]
+        if refused_volume(pod) is not None:
+            return f"{names.VOLUME_RESTART}{uid}"
+        if waits_for(pod) == CRASH_LOOP:
+            return f"{names.CRASH_RESTART}{uid}"
+    return ""
 
 
 def _is_plain(live: Live, pods: Iterable[Object]) -> bool:

@@ -17,6 +17,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names impo
 
 #: Exit code of the init container where the volume is not the one that holds the agent's memory.
 WRONG_VOLUME = 66
+#: What a container waits for that the kubelet starts again after ever longer pauses.
+CRASH_LOOP = "CrashLoopBackOff"
 #: As the kernel makes them.
 _IDENTITY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -109,7 +111,7 @@ def ended(status: Object) -> int:
     """How often the container ended: its restarts, and the end that it has not been restarted from."""
     state = status.get("state") or {}
     waiting = (state.get("waiting") or {}).get("reason", "")
-    return int(status.get("restartCount") or 0) + (1 if "terminated" in state or waiting == "CrashLoopBackOff" else 0)
+    return int(status.get("restartCount") or 0) + (1 if "terminated" in state or waiting == CRASH_LOOP else 0)
 
 
 def lacks_its_volumes(pod: Object) -> bool:

@@ -42,6 +42,13 @@ _OF_THE_COLLECTION = {
 }
 
 
+#: How the key of a restart begins that nobody asked for, and why it is due.
+_DUE = {
+    names.VOLUME_RESTART: "its volume was refused: a new pod looks again",
+    names.CRASH_RESTART: "its gateway ends again and again: a new pod begins afresh",
+}
+
+
 @dataclass(frozen=True)
 class AgentPlan:
     """reasons: why something is to be done, one line each; [] = nothing. restarts: whether a new pod comes of it."""
@@ -216,10 +223,8 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps, changes: list[
     if version != stamps.secret_version:
         reasons.append(f"secret version {version or 'none'} -> {stamps.secret_version}")
     if live.template_annotation(names.RESTART_ID) != stamps.restart_id:
-        looks_again = stamps.restart_id.startswith(names.VOLUME_RESTART)
-        reasons.append(
-            "its volume was refused: a new pod looks again" if looks_again else f"restart {stamps.restart_id}"
-        )
+        why = next((words for key, words in _DUE.items() if stamps.restart_id.startswith(key)), "")
+        reasons.append(why or f"restart {stamps.restart_id}")
     of_probes, by_probes = probes.told(wanted, found)
     reasons += [of_probes] if of_probes else []
     newer, by_newer = _newer_collection(live, changes)

@@ -24,7 +24,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import (
     require_external_secrets,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import refused
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import due_restart
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
@@ -205,7 +205,7 @@ def _restart_of(run: Session[Agent], live: Live) -> str:
     """The key of a restart that is due anyway; '' where none is."""
     if live.deployment is None or is_available(live.deployment):
         return ""
-    return refused(live, run.pods())
+    return due_restart(live, run.pods())
 
 
 def _apply_supporting(run: Session[Agent], live: Live) -> None:

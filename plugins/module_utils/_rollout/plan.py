@@ -16,7 +16,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import refused, require_alone
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import due_restart, require_alone
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -121,7 +121,7 @@ def plan(params: Params, context: Context) -> Result:
             live = lives[name]
             require_ours(live)
             refuse_what_cannot_be(agent, live)
-            restart = refused(live, pods)
+            restart = due_restart(live, pods)
             plans[name] = _plan_of(agent, live, params, options[name], vault, digests, context, restart, uid)
             holder = held.get(lease(name))
             if holder and not plans[name].todo:

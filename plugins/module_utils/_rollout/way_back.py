@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NoReturn
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
@@ -13,6 +14,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import other_volume
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import SOMEBODY_ELSES, Diagnosis
@@ -34,7 +36,7 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
     if release is None:
         raise _told([*story, "There is no release to go back to: none was proved yet."], again, evidence)
     previous = releases.revived(release, proof.version, live.facts, run.agent.name)
-    if previous["spec"] == wanted["spec"]:
+    if _but_for_a_due_restart(previous) == _but_for_a_due_restart(wanted):
         raise _told([*story, f"This is the last good release itself, {release.shown()}."], again, evidence)
     run.step("back", f"going back to release {release.shown()}: {failure.line()[:200]}")
     evidence["went_back"] = False
@@ -53,6 +55,15 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
         raise _told(story, f"{second.hint}\n{look}".strip(), evidence) from None
     story.append(f"Release {release.shown()} runs again, verified.")
     raise _told(story, again, {**evidence, "went_back": True, "release": release.id})
+
+
+def _but_for_a_due_restart(manifest: Object) -> Object:
+    """Its spec without the key by which a pod that ended again and again was made anew."""
+    spec: Object = copy.deepcopy(manifest["spec"])
+    annotations = spec["template"]["metadata"].get("annotations") or {}
+    if str(annotations.get(names.RESTART_ID) or "").startswith(names.CRASH_RESTART):
+        del annotations[names.RESTART_ID]
+    return spec
 
 
 def _failed_too(release: releases.Release, words: str) -> str:
