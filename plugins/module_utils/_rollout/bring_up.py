@@ -16,8 +16,17 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import expected
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_of
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis, diagnose
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import readiness_warnings, token_probe
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import (
+    TOKEN,
+    VERIFY,
+    Diagnosis,
+    diagnose,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import (
+    TokenRefused,
+    readiness_warnings,
+    token_probe,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import DONE
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited, wait
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
@@ -75,7 +84,8 @@ def _ask_the_gateway(run: Session[Any], waited: Waited, proof: Proof) -> None:
         if error.kind is not ErrorKind.VERIFY:
             raise
         found = diagnose(run.agent, run.kube, waited, run.context)
-        raise Failed(replace(found, cause="verify", words=error.message)) from None
+        cause = TOKEN if isinstance(error, TokenRefused) else VERIFY
+        raise Failed(replace(found, cause=cause, words=error.message)) from None
     run.step("R7", "the gateway takes the token and refuses a wrong one")
     complaints = readiness_warnings(run.kube, run.agent.namespace, run.pod, budget)
     run.warnings += [f"{run.agent.name}: {line}" for line in complaints]

@@ -15,9 +15,15 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import other_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import SOMEBODY_ELSES, Diagnosis
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import (
+    SOMEBODY_ELSES,
+    TOKEN,
+    VERIFY,
+    Diagnosis,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import MEMORY
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 
@@ -38,13 +44,16 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
     previous = releases.revived(release, proof.version, live.facts, run.agent.name)
     if _but_for_a_due_restart(previous) == _but_for_a_due_restart(wanted):
         raise _told([*story, f"This is the last good release itself, {release.shown()}."], again, evidence)
+    if failure.cause == TOKEN and gateway_of(_pod(previous)) == gateway_of(_pod(wanted)):
+        words = f"{run.agent.name} runs, and release {release.shown()} would meet the same file and the same token."
+        raise _told(story, f"{words} Nothing was undone. {again}", evidence)
     run.step("back", f"going back to release {release.shown()}: {failure.line()[:200]}")
     evidence["went_back"] = False
     try:
         bring_up(run, previous, run.look(), proof)
     except Failed as second:
         evidence["evidence_back"] = second.diagnosis.evidence
-        state = "runs, but was not verified" if second.diagnosis.cause == "verify" else "is down"
+        state = "runs, but was not verified" if second.diagnosis.cause in (VERIFY, TOKEN) else "is down"
         story.append(_failed_too(release, second.diagnosis.line()))
         raise _told(story, f"{run.agent.name} {state}. {again}", evidence) from None
     except AgentError as second:
@@ -55,6 +64,11 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
         raise _told(story, f"{second.hint}\n{look}".strip(), evidence) from None
     story.append(f"Release {release.shown()} runs again, verified.")
     raise _told(story, again, {**evidence, "went_back": True, "release": release.id})
+
+
+def _pod(manifest: Object) -> Object:
+    spec: Object = manifest["spec"]["template"]["spec"]
+    return spec
 
 
 def _but_for_a_due_restart(manifest: Object) -> Object:

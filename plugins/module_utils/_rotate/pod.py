@@ -16,7 +16,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare im
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, CONFIG_MAP, DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import GATEWAY_TOKEN, cannot_be_sent
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import VERIFY, Diagnosis
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import keys_not_proved, require_refusal
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.memory import remember
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.state import Rotation
@@ -63,7 +63,7 @@ def verify_keys(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None
     except AgentError as error:
         if error.kind is not ErrorKind.VERIFY:
             raise
-        raise Failed(Diagnosis("verify", error.message)) from None
+        raise Failed(Diagnosis(VERIFY, error.message)) from None
 
 
 def _verify(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:

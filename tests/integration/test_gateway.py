@@ -1,0 +1,35 @@
+"""What the gateway says when it is asked: taken for what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.integration.failing import error_of, message_of
+from tests.integration.fleet import Fleet, gateway, pods
+from tests.integration.rotating import OVERRIDE, TOKEN
+
+Make = Callable[..., Fleet]
+
+
+def test_a_channel_that_is_down_is_a_warning_at_once(make_fleet: Make) -> None:
+    """Trials C8: 90 s, and then "no answer that can be read"."""
+    agent = "porta-canal"
+    fleet = make_fleet(agent, variables={"agent_env": {"TESTGATEWAY_READY_FAILING": "discord,telegram"}})
+    run = fleet.rollout(agent).ok()
+    assert "the gateway says that it is not ready: discord, telegram" in " ".join(run.output.split())
+
+
+def test_a_token_that_no_release_would_take_takes_nothing_back(make_fleet: Make) -> None:
+    """Trials C13: a second restart for nothing. What refuses it came with the secret, as any release would get it."""
+    agent = "porta-arquivo"
+    fleet = make_fleet(agent)
+    fleet.rollout(agent).ok()
+    fleet.put(agent, {**fleet.values(agent), OVERRIDE: "um-outro-token-qualquer"})
+    run = fleet.rollout(agent)
+    message = message_of(run, agent)
+    assert error_of(run, agent)["cause"] == "token"
+    assert "most often there is a gateway.auth.token in its openclaw.json" in message
+    assert "would meet the same file and the same token. Nothing was undone." in message
+    assert "going back" not in run.output
+    assert len(pods(agent)) == 1
+    assert gateway(agent, fleet.values(agent)[TOKEN]) == 401
