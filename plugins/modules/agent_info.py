@@ -120,6 +120,15 @@ agents:
       description: Version in Vault whose values the pod was started with, or V(unproved).
       type: str
       sample: "7"
+    secret_stamp:
+      description: The same, with the entry, when that version was written, and a keyed digest of its values.
+      type: str
+      sample: "7 kv/agents/roberval 2026-11-01T10:00:00.5Z 9f86d081884c7d659a2feaa0c55ad015"
+    secret_of_container:
+      description: Where the gateway's container began again since it was proved, the C(resourceVersion) of the Secret
+        that was proved. While they are the same the container reads what was proved. Empty otherwise.
+      type: str
+      sample: ""
     secret_ready:
       description: Whether the External Secrets Operator says that it can copy the agent's secrets.
       type: bool

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import stamp
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SYNC_LOOK
@@ -21,6 +22,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import
     see_access,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import (
+    digest,
     missing_keys,
     require_effective,
     require_keys,
@@ -40,10 +42,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import
 
 @dataclass(frozen=True)
 class Proof:
-    """version: of Vault, that the Secret's bytes equal, as text; 'unproved' without Vault. token: the gateway's."""
+    """stamp: of what stands in Vault, which the Secret's bytes equal; 'unproved' without Vault. token: the gateway's.
+    secret: the Secret's resourceVersion."""
 
-    version: str
+    stamp: str
     token: str
+    secret: str
 
 
 def decoded(secret: Object | None, context: Context) -> dict[str, str]:
@@ -88,6 +92,12 @@ def check_vault(
     return found
 
 
+def stamp_of(found: Kept, agent: Home, digest_key: str) -> str:
+    """Of what was read in the agent's entry."""
+    entry = f"{agent.vault_mount}/{agent.vault_path}"
+    return stamp(found.version, entry, found.written, digest(found.values, digest_key))
+
+
 def prove(
     agent: Home,
     kube: Kube,
@@ -96,12 +106,15 @@ def prove(
     context: Context,
     timeout: int,
     *,
+    digest_key: str,
     asks: bool = True,
     variables: Collection[str] | None = None,
 ) -> Proof:
-    """Waits until the Secret is as Vault has it now, forcing a sync where it is not. asks: whether a first sync is
-    asked for, which an ExternalSecret that was just made does not need. variables: names that the template sets itself,
-    for whoever may still refuse what stands there; None on a way back, which takes what was there before.
+    """Waits until the Secret is as Vault has it now, forcing a sync where it is not. digest_key: of the stamp.
+
+    asks: whether a first sync is asked for, which an ExternalSecret that was just made does not need. variables: names
+    that the template sets itself, for whoever may still refuse what stands there; None on a way back, which takes what
+    was there before.
     """
     name = names.env_secret(agent.name)
     selection = Selection(SECRET, fields=f"metadata.name={name}", known=None if asks else TO_BE_TOLD)
@@ -111,7 +124,8 @@ def prove(
         before = ""
         refused = ""
         while True:
-            there = decoded(next(iter(watching.objects(SECRET)), None), context)
+            live = next(iter(watching.objects(SECRET)), None)
+            there = decoded(live, context)
             # Vault is read anew each time: a hand edit during the wait would be stamped as the version before.
             found = Entry(vault, agent.vault_mount, agent.vault_path).read() if vault else None
             if vault and found is None:
@@ -122,7 +136,8 @@ def prove(
                     require_keys(agent, there, f"Secret {name}")
                 else:
                     require_effective(agent, there, variables, f"Secret {name}")
-                return Proof(str(found.version) if found else UNPROVED, there.get(GATEWAY_TOKEN, ""))
+                line = stamp_of(found, agent, digest_key) if found else UNPROVED
+                return Proof(line, there.get(GATEWAY_TOKEN, ""), (live or {})["metadata"]["resourceVersion"])
             if time.monotonic() - started > timeout:
                 raise _unequal(agent, kube, wrong, timeout, before, refused)
             wanted = found.version if found else -1

@@ -5,11 +5,21 @@
 
 from __future__ import annotations
 
+import hmac
+import json
 from collections.abc import Collection, Mapping
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import cannot_work, is_variable
+
+
+def digest(values: Mapping[str, str], key: str) -> str:
+    """Of all keys and values together. key: hexadecimal; '' makes ''."""
+    if not key:
+        return ""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hmac.new(bytes.fromhex(key), text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
 
 
 def missing_keys(required: list[str], there: Mapping[str, str]) -> list[str]:

@@ -13,18 +13,14 @@ from enum import Enum
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import ErrorKind, VolumeTroubled
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import REPLICA_SET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
-    CRASH_LOOP,
     claims_of,
     controller_of,
     is_ended,
     is_owned_by,
-    refused_volume,
-    waits_for,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 
@@ -126,18 +122,6 @@ def require_alone(
 def on_the_volume(live: Live, pods: Iterable[Object]) -> list[Object]:
     """Those that have not ended, and mount a claim of the agent's."""
     return [pod for pod in pods if not is_ended(pod) and not live.claims.isdisjoint(claims_of(pod["spec"]))]
-
-
-def due_restart(live: Live, pods: Iterable[Object]) -> str:
-    """A key for the restart of an agent whose pod lets no gateway start on its volume, or ends again and again; '' for
-    any other. It would try again by itself, but after ever longer waits; a new one begins afresh."""
-    for pod in on_the_volume(live, pods):
-        uid = pod["metadata"]["uid"][:8]
-        if refused_volume(pod) is not None:
-            return f"{names.VOLUME_RESTART}{uid}"
-        if waits_for(pod) == CRASH_LOOP:
-            return f"{names.CRASH_RESTART}{uid}"
-    return ""
 
 
 def _is_plain(live: Live, pods: Iterable[Object]) -> bool:

@@ -7,6 +7,7 @@ they are promoted. Only the operators' policy may read it, never the agent's own
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import asdict, dataclass, field, replace
 
@@ -15,6 +16,10 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault import na
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata
 
+#: Of the journal's custom metadata: the key of the digests by which two contents of the secret are told apart. Whoever
+#: sees a digest on a Deployment cannot try values without it.
+DIGEST_KEY = "digest_key"
+_HEXADECIMAL = re.compile("(?:[0-9a-f]{2})+")
 SCHEMA = 1
 MAX_VERSIONS = 3
 
@@ -67,12 +72,23 @@ def entry(vault: Vault, mount: str, agent: str) -> Entry:
     return Entry(vault, mount, vault_names.journal(agent))
 
 
+def digest_key(where: Entry) -> str:
+    """Hexadecimal; '' where nobody has made one: provision does."""
+    key = (where.metadata().told or {}).get(DIGEST_KEY) or ""
+    where.vault.keep_secret(key)
+    return key if _HEXADECIMAL.fullmatch(key) else ""
+
+
+def new_digest_key() -> str:
+    return secrets.token_hex(32)
+
+
 def read(where: Entry) -> Journal | None:
     """The newest one, open or closed; None where no rotation ever began."""
     found = where.document()
     if found is None:
         return None
-    document, version, _told = found
+    document, version = found.content, found.version
     if document.pop("schema", None) != SCHEMA:
         raise AgentError(
             ErrorKind.INVALID,

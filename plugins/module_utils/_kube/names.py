@@ -32,10 +32,6 @@ PREVIOUS_ACCESSOR = _OWN + "previous-secret-id-accessor"
 RENEWAL = _OWN + "secret-id-renewal"
 RENEWED = _OWN + "secret-id-renewed"
 
-#: How the key of a restart begins by which a pod looks at its volume again.
-VOLUME_RESTART = "volume-"
-#: The same, of one whose pod ended again and again.
-CRASH_RESTART = "crash-"
 CONTAINER = "openclaw"
 #: The init container that looks at the volume before the gateway may start.
 INIT_CONTAINER = "seed"

@@ -92,6 +92,11 @@ def gateway_status(pod: Object) -> Object:
     return next((one for one in container_statuses(pod) if one["name"] == name), {})
 
 
+def container_of(pod: Object) -> str:
+    """The id of the gateway's container; '' where there is none yet. Another one has started anew."""
+    return str(gateway_status(pod).get("containerID") or "")
+
+
 def identity_of(pod: Object) -> str:
     """What its init container said that the volume is; '' where it said nothing."""
     status = next((one for one in container_statuses(pod, init=True) if one["name"] == INIT_CONTAINER), {})

@@ -55,7 +55,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home impo
     require_home,
     require_nobodys,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, no_values, require_kv2
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept, no_values, require_kv2
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.policies import is_policy_of_ours, policy_text
 
 #: Options with a duration, as Vault reads it.
@@ -151,7 +151,7 @@ class _Access:
         require_kv2(self.vault, self.mount)
         entry = Entry(self.vault, self.mount, self.path)
         found = entry.read()
-        values, version, told = found or ({}, 0, {})
+        values, version, told, _written = found or Kept({}, 0, {})
         if found is None:
             metadata = entry.metadata()
             told = metadata.told or {}
@@ -189,9 +189,11 @@ class _Access:
         """Where rotations keep what they are about to do: short, and only ever written under check-and-set."""
         where = journals.entry(self.vault, self.mount, self.agent)
         found = where.metadata()
+        told = dict(found.told or {})
         as_wanted = found.max_versions == journals.MAX_VERSIONS and found.cas_required
-        if not as_wanted:
-            write = partial(where.settle, max_versions=journals.MAX_VERSIONS, cas_required=True)
+        if not as_wanted or journals.DIGEST_KEY not in told:
+            told.setdefault(journals.DIGEST_KEY, journals.new_digest_key())
+            write = partial(where.settle, max_versions=journals.MAX_VERSIONS, cas_required=True, told=told)
             self.change("journal", f"journal of rotations at {where} made", write)
 
     def policy(self) -> None:

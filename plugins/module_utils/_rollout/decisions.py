@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes, releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes, releases, stamp
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
     Stamps,
@@ -25,12 +25,18 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume i
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import Change, compare, shown
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available, is_going
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, NETWORK_POLICY
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
+    DEPLOYMENT,
+    EXTERNAL_SECRET,
+    NETWORK_POLICY,
+    SECRET_STORE,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import is_whole
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, Home
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import due
 
 _RELOADER = ("reloader.stakater.com/", "secret.reloader.stakater.com/", "configmap.reloader.stakater.com/")
 
@@ -39,13 +45,6 @@ _INIT = f"initContainers[{names.INIT_CONTAINER}]"
 _OF_THE_COLLECTION = {
     "init container": (f"{_INIT}.command", f"{_INIT}.workingDir", f"{_INIT}.env[{names.VOLUME}]"),
     "pod label": ("labels.app.kubernetes.io/component",),
-}
-
-
-#: How the key of a restart begins that nobody asked for, and why it is due.
-_DUE = {
-    names.VOLUME_RESTART: "its volume was refused: a new pod looks again",
-    names.CRASH_RESTART: "its gateway ends again and again: a new pod begins afresh",
 }
 
 
@@ -129,16 +128,17 @@ def settled_image(agent: Agent, live: Live, asked: str, tag: str) -> images.Imag
     return images.with_tag(image, tag) if tag else image
 
 
-def stamps_for(agent: Agent, live: Live, vault_version: int | None, restart_id: str) -> Stamps:
-    """What is not this run's to change is carried forward. A changed seed alone restarts nothing. Without proof by
-    Vault a stamp stays only while nothing else makes a new pod: that pod may read newer values."""
+def stamps_for(agent: Agent, live: Live, vault: str | None, restart_id: str) -> Stamps:
+    """vault: the stamp of what stands there; None where nobody asked. What is not this run's to change is carried
+    forward, and so is the stamp of the same values. A changed seed alone restarts nothing. Without proof by Vault a
+    stamp stays only while nothing else makes a new pod: that pod may read newer values."""
     restart = restart_id or live.template_annotation(names.RESTART_ID)
     there = live.template_annotation(names.SECRET_VERSION)
     seed = live.seed if live.seed != seed_text(agent) else ""
-    carried = Stamps(str(vault_version) if vault_version is not None else there, restart, seed)
+    carried = Stamps(there if vault is None or stamp.is_same(there, vault) else vault, restart, seed)
     if carried.secret_version and live.deployment and not _makes_a_pod(_changes(agent, live, carried)):
         return carried
-    return Stamps(str(vault_version) if vault_version is not None else UNPROVED, restart)
+    return Stamps(UNPROVED if vault is None else vault, restart)
 
 
 def _changes(agent: Agent, live: Live, stamps: Stamps) -> list[Change] | None:
@@ -155,6 +155,31 @@ def _makes_a_pod(changes: list[Change] | None) -> bool:
     )
 
 
+def generations(objects: Mapping[str, Object]) -> tuple[str, str]:
+    """Of the SecretStore and the ExternalSecret among them; '' for one that is not there."""
+    store, external = (
+        str((objects.get(kind.name) or {}).get("metadata", {}).get("generation") or "")
+        for kind in (SECRET_STORE, EXTERNAL_SECRET)
+    )
+    return store, external
+
+
+def changed_access(before: tuple[str, str], now: tuple[str, str]) -> list[str]:
+    """Kinds that are another generation than before, where that is known: what ESO wrote it wrote by another spec."""
+    kinds = (SECRET_STORE.name, EXTERNAL_SECRET.name)
+    return [kind for kind, old, new in zip(kinds, before, now, strict=True) if old and new and old != new]
+
+
+def _proved_access(live: Live) -> tuple[str, str]:
+    return (live.record.proved.store, live.record.proved.external) if live.record else ("", "")
+
+
+def unproved_access(live: Live, now: tuple[str, str]) -> list[str]:
+    """Kinds that were changed since this look, or since the Secret was proved by them."""
+    found = {*changed_access(generations(live.objects), now), *changed_access(_proved_access(live), now)}
+    return sorted(found)
+
+
 def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
     """agent.image carries its digest. Compares what is rendered with what is live; reads nothing."""
     reasons: list[str] = []
@@ -169,6 +194,9 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
             reasons.append(f"{wanted['kind']} is to be made")
         elif changes := compare(wanted, found):
             reasons += _lines(wanted["kind"], shown(changes))
+    if not reasons:
+        of_access = changed_access(_proved_access(live), generations(live.objects))
+        reasons += [f"{kind} was changed, and no sync was proved since" for kind in of_access]
     if network_policy(agent) is None and NETWORK_POLICY.name in live.objects:
         reasons.append("NetworkPolicy is to be removed (agent_network: open)")
     if not reasons and live.deployment:
@@ -219,12 +247,11 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps, changes: list[
             f"image {_short(live.image)} -> {_short(agent.image.pinned)}"
             + (f" ({agent.image.tag})" if agent.image.tag else "")
         )
-    version = live.template_annotation(names.SECRET_VERSION)
-    if version != stamps.secret_version:
-        reasons.append(f"secret version {version or 'none'} -> {stamps.secret_version}")
+    there = live.template_annotation(names.SECRET_VERSION)
+    if not stamp.is_same(there, stamps.secret_version):
+        reasons.append(stamp.told(there, stamps.secret_version))
     if live.template_annotation(names.RESTART_ID) != stamps.restart_id:
-        why = next((words for key, words in _DUE.items() if stamps.restart_id.startswith(key)), "")
-        reasons.append(why or f"restart {stamps.restart_id}")
+        reasons.append(due.why(stamps.restart_id) or f"restart {stamps.restart_id}")
     of_probes, by_probes = probes.told(wanted, found)
     reasons += [of_probes] if of_probes else []
     newer, by_newer = _newer_collection(live, changes)

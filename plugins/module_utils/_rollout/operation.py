@@ -18,18 +18,19 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     sealed,
     supporting,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import version_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault, prove
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault, stamp_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import (
     require_external_secrets,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import due_restart
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     PROBE_NEEDS,
     ROLLOUT_NEEDS,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available, is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
@@ -39,6 +40,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     EXTERNAL_SECRET,
     NETWORK_POLICY,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import variables_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, of_params
@@ -47,23 +49,34 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.names i
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import (
     Failed,
+    SecretMoved,
     bring_up,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
     back_to,
     decide,
+    generations,
     refuse_what_cannot_be,
     stamps_for,
+    unproved_access,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.due import due_restart
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.memory import expect, remember
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.secret import (
+    entry,
+    journal,
+    prove_secret,
+    require_synced,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.way_back import go_back
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Refused
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import is_marked, mark, require_home
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
 
 #: All that a rollout may patch or delete.
 _FENCED = (*APPLIED, CONFIG_MAP)
+#: How often a pod is made because its secret was changed while it came up.
+_TURNS = 3
 
 
 def rollout(params: Params, context: Context) -> Result:
@@ -83,18 +96,18 @@ def rollout(params: Params, context: Context) -> Result:
         variables = () if params["to_release"] else agent.env
         kept = check_vault(agent, run.vault, variables, foretold=foretold) if run.vault else None
         if kept:
-            require_home(_entry(run), kept.told, _mark(run), agent.name)
-        version = (kept.version or None) if kept else None
+            require_home(entry(run), kept.told, _mark(run), agent.name)
+        vault = stamp_of(kept, agent, journals.digest_key(journal(run))) if kept and kept.version else None
         idle = None
-        if context.check_mode or _may_be_idle(run, seen, version, restart_id):
+        if context.check_mode or _may_be_idle(run, seen, vault, restart_id):
             live = _look(run)
-            stamps = stamps_for(run.agent, live, version, restart_id or _restart_of(run, live))
+            stamps = stamps_for(run.agent, live, vault, restart_id or _restart_of(run, live))
             if context.check_mode:
                 return _foretell(run, live, stamps)
             plan = decide(run.agent, live, stamps)
             if not plan.todo:
                 run.require_alone(live)
-                idle = _result(run, plan.stamps.secret_version, releases.last_good(live.releases))
+                idle = _result(run, version_of(plan.stamps.secret_version), releases.last_good(live.releases))
                 if not run.is_held():
                     return _nothing_to_do(run, idle)
         try:
@@ -125,11 +138,11 @@ def _wanted(run: Session[Agent], live: Live, stamps: Stamps) -> Object:
     return sealed(deployment(run.agent, stamps, live.facts))
 
 
-def _may_be_idle(run: Session[Agent], live: Live, version: int | None, restart_id: str) -> bool:
+def _may_be_idle(run: Session[Agent], live: Live, vault: str | None, restart_id: str) -> bool:
     """One read tells of most runs that there is something to do: the rest is looked at under the lock."""
     if run.params["to_release"] or run.params["accept_volume"]:
         return False
-    stamps = stamps_for(run.agent, live, version, restart_id)
+    stamps = stamps_for(run.agent, live, vault, restart_id)
     standing = live.deployment
     if standing is None or is_going(standing):
         return False
@@ -142,11 +155,6 @@ def _look(run: Session[Agent]) -> Live:
     return live
 
 
-def _entry(run: Session[Agent]) -> Entry:
-    assert run.vault
-    return Entry(run.vault, run.agent.vault_mount, run.agent.vault_path)
-
-
 def _mark(run: Session[Agent]) -> dict[str, str]:
     return mark(run.cluster_uid, run.agent.namespace, run.agent.name)
 
@@ -157,37 +165,44 @@ def _locked(run: Session[Agent], restart_id: str, *, marks: bool) -> Result:
     live = _look(run)
     require_external_secrets(live)
     _require_no_rotation(run)
+    written = _apply_supporting(run, live)
+    # What was made a moment ago is synced by itself.
+    is_new = EXTERNAL_SECRET.name not in live.objects
+    if not is_new:
+        require_synced(run, unproved_access(live, generations(written)))
     release = _release_of(run, live)
     variables = variables_of(release.deployment) if release else run.agent.env
-    _apply_supporting(run, live)
-    # What was made a moment ago is synced by itself.
-    asks = EXTERNAL_SECRET.name in live.objects
-    timeout = run.params["sync_timeout"]
-    proof = prove(run.agent, run.kube, run.vault, run.writer, run.context, timeout, asks=asks, variables=variables)
-    version = int(proof.version) if proof.version.isdigit() else None
-    run.step(
-        "R4",
-        f"the Secret holds what Vault has (version {version})"
-        if version
-        else "the Secret holds every required key (not compared with Vault)",
-    )
-    stamps = stamps_for(run.agent, live, version, restart_id or _restart_of(run, live))
-    wanted = _wanted(run, live, stamps)
-    config_map = expect(run, live, wanted)
-    try:
-        pod = bring_up(run, wanted, live, proof)
-    except Failed as failure:
-        go_back(run, failure.diagnosis, wanted, live, proof)
+    for _turn in range(_TURNS):
+        proof = prove_secret(run, variables, asks=not is_new)
+        vault = None if proof.stamp == UNPROVED else proof.stamp
+        stamps = stamps_for(run.agent, live, vault, restart_id or _restart_of(run, live))
+        wanted = _wanted(run, live, stamps)
+        config_map = expect(run, live, wanted)
+        try:
+            pod = bring_up(run, wanted, live, proof)
+            break
+        except SecretMoved:
+            run.step("R6", "the Secret was changed while the pod came up: once more, with what it holds now")
+            live, is_new = _look(run), False
+        except Failed as failure:
+            go_back(run, failure.diagnosis, wanted, live, proof)
+    else:
+        raise AgentError(
+            ErrorKind.CONFLICT,
+            f"{run.agent.name}: Secret {names.env_secret(run.agent.name)} keeps being changed by somebody else",
+            f"Look who writes to Vault's {entry(run)} (vault kv metadata get); then run the same command again.",
+        )
+    version = version_of(stamps.secret_version)
     if pod is None:
-        return _result(run, stamps.secret_version)  # nothing was proved
+        return _result(run, version)  # nothing was proved
     if marks:
         try:
-            _entry(run).tell(_mark(run))
+            entry(run).tell(_mark(run))
         except Refused as error:
-            run.warnings.append(f"{run.agent.name}: {error.message}: Vault's {_entry(run)} does not say whose it is")
-    recorded = remember(run, config_map, wanted, stamps.secret_version, pod)
+            run.warnings.append(f"{run.agent.name}: {error.message}: Vault's {entry(run)} does not say whose it is")
+    recorded = remember(run, config_map, wanted, proof, pod, generations(written))
     run.step("R8", f"release {recorded.id} is recorded")
-    return _result(run, stamps.secret_version, recorded)
+    return _result(run, version, recorded)
 
 
 def _require_no_rotation(run: Session[Agent]) -> None:
@@ -195,26 +210,29 @@ def _require_no_rotation(run: Session[Agent]) -> None:
     if run.vault is None:
         run.context.progress(f"{run.agent.name}: whether a rotation is open was not asked (secret_proof: none)")
         return
-    place = journals.entry(run.vault, run.agent.vault_mount, run.agent.name)
-    if words := journals.require_none_open(place, run.agent.name, despite=run.params["despite_rotation"]):
+    if words := journals.require_none_open(journal(run), run.agent.name, despite=run.params["despite_rotation"]):
         run.warnings.append(f"{run.agent.name}: {words}")
         run.by += f" (although {words})"
 
 
 def _restart_of(run: Session[Agent], live: Live) -> str:
     """The key of a restart that is due anyway; '' where none is."""
-    if live.deployment is None or is_available(live.deployment):
+    if live.deployment is None or (is_available(live.deployment) and not (live.record and live.record.proved.secret)):
         return ""
-    return due_restart(live, run.pods())
+    return due_restart(run.kube, run.agent.namespace, live, run.pods())
 
 
-def _apply_supporting(run: Session[Agent], live: Live) -> None:
+def _apply_supporting(run: Session[Agent], live: Live) -> dict[str, Object]:
+    """Kind -> as it stands then."""
     before = len(run.changes)
-    for wanted in supporting(run.agent, live.facts, live.claim):
-        run.writer.apply(wanted, live.objects.get(wanted["kind"]))
+    written = {
+        wanted["kind"]: run.writer.apply(wanted, live.objects.get(wanted["kind"]))
+        for wanted in supporting(run.agent, live.facts, live.claim)
+    }
     _remove_unwanted(run, live)
     if changed := [change["kind"] for change in run.changes[before:]]:
         run.step("R3", f"applied {', '.join(changed)}")
+    return written
 
 
 def _remove_unwanted(run: Session[Agent], live: Live) -> None:
@@ -238,7 +256,7 @@ def _foretell(run: Session[Agent], live: Live, stamps: Stamps) -> Result:
         unseen = ", ".join(run.writer.unseen)
         run.warnings.append(f"{run.agent.name}: no namespace or no CRD yet, so the server has not seen: {unseen}")
     _remove_unwanted(run, live)
-    return {**_result(run, stamps.secret_version), "reasons": plan.reasons, "restarts": plan.restarts}
+    return {**_result(run, version_of(stamps.secret_version)), "reasons": plan.reasons, "restarts": plan.restarts}
 
 
 def _nothing_to_do(run: Session[Agent], result: Result) -> Result:

@@ -10,18 +10,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import stamp
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import of_word
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live, look_at_fleet
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import stamp_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import due_restart, require_alone
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import require_alone
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import POD
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import lease
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import SECRET_VERSION, lease
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, checked_params, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image
@@ -34,9 +36,10 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisio
     settled_image,
     stamps_for,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.due import due_restart
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import mark, require_home
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, no_values
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata, no_values
 
 _REASONS_SHOWN = 4
 
@@ -121,7 +124,7 @@ def plan(params: Params, context: Context) -> Result:
             live = lives[name]
             require_ours(live)
             refuse_what_cannot_be(agent, live)
-            restart = due_restart(live, pods)
+            restart = due_restart(kube, namespace, live, pods)
             plans[name] = _plan_of(agent, live, params, options[name], vault, digests, context, restart, uid)
             holder = held.get(lease(name))
             if holder and not plans[name].todo:
@@ -163,17 +166,29 @@ def _plan_of(
     if str(meant) not in digests:
         digests[str(meant)] = resolve(meant, context.environ)
     settled = replace(agent, image=digests[str(meant)])
-    version = None
+    there = None
     if vault and options["secret_proof"] == "vault":
         entry = Entry(vault, agent.vault_mount, agent.vault_path)
         found = entry.metadata()
         require_home(entry, found.told, mark(cluster_uid, agent.namespace, agent.name), agent.name)
-        version = found.current
         # In check mode a provision before it may only have foretold what it makes: the rollout itself knows.
-        if version is None and (found.last or not context.check_mode):
+        if found.current is None and (found.last or not context.check_mode):
             raise no_values(entry, found, agent.name)
+        if found.current is not None:
+            there = _stamp(entry, found, live.template_annotation(SECRET_VERSION), agent)
     restart_id = params["restart_id"] if params["operation"] == "restart" else ""
-    return decide(settled, live, stamps_for(settled, live, version, restart_id or restart))
+    return decide(settled, live, stamps_for(settled, live, there, restart_id or restart))
+
+
+def _stamp(entry: Entry, found: Metadata, there: str, agent: Agent) -> str:
+    """Of what stands in Vault: told from the metadata alone, unless only the values can tell whether it is another
+    content than the one that the pod was started with."""
+    now = stamp.stamp(found.last, str(entry), found.written)
+    if stamp.is_same(there, now) or not stamp.has_digest(there):
+        return now
+    kept = entry.read()
+    key = journals.digest_key(journals.entry(entry.vault, entry.mount, agent.name))
+    return stamp_of(kept, agent, key) if kept else now
 
 
 def _result(plans: Mapping[str, AgentPlan], todo: list[str], uid: str, params: Params, context: Context) -> Result:

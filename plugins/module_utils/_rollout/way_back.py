@@ -17,6 +17,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume i
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import due
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import (
     SOMEBODY_ELSES,
@@ -41,7 +42,7 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
         raise _told(story, f"No gateway was started. {other_volume(run.agent, live.facts.mount.claim)}", evidence)
     if release is None:
         raise _told([*story, "There is no release to go back to: none was proved yet."], again, evidence)
-    previous = releases.revived(release, proof.version, live.facts, run.agent.name)
+    previous = releases.revived(release, proof.stamp, live.facts, run.agent.name)
     if _but_for_a_due_restart(previous) == _but_for_a_due_restart(wanted):
         raise _told([*story, f"This is the last good release itself, {release.shown()}."], again, evidence)
     if failure.cause == TOKEN and gateway_of(_pod(previous)) == gateway_of(_pod(wanted)):
@@ -50,7 +51,7 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
     run.step("back", f"going back to release {release.shown()}: {failure.line()[:200]}")
     evidence["went_back"] = False
     try:
-        bring_up(run, previous, run.look(), proof)
+        bring_up(run, previous, run.look(), proof, is_last_resort=True)
     except Failed as second:
         evidence["evidence_back"] = second.diagnosis.evidence
         state = "runs, but was not verified" if second.diagnosis.cause in (VERIFY, TOKEN) else "is down"
@@ -75,7 +76,7 @@ def _but_for_a_due_restart(manifest: Object) -> Object:
     """Its spec without the key by which a pod that ended again and again was made anew."""
     spec: Object = copy.deepcopy(manifest["spec"])
     annotations = spec["template"]["metadata"].get("annotations") or {}
-    if str(annotations.get(names.RESTART_ID) or "").startswith(names.CRASH_RESTART):
+    if due.is_of_a_crash(str(annotations.get(names.RESTART_ID) or "")):
         del annotations[names.RESTART_ID]
     return spec
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import version_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, prove
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, CONFIG_MAP, DEPLOYMENT
@@ -24,7 +26,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.state im
 
 def prove_secret(it: Rotation) -> Proof:
     run = it.run
-    return prove(run.agent, run.kube, it.vault, run.writer, run.context, run.params["sync_timeout"])
+    key = journals.digest_key(it.journal_entry)
+    return prove(run.agent, run.kube, it.vault, run.writer, run.context, run.params["sync_timeout"], digest_key=key)
 
 
 def restart(it: Rotation, proof: Proof, stamp: str) -> None:
@@ -52,8 +55,8 @@ def restart(it: Rotation, proof: Proof, stamp: str) -> None:
     if pod is None:
         words = f"{it.agent} is suspended: nothing is proved while no pod of it runs"
         raise AgentError(ErrorKind.ROLLOUT, words, "Start it, then run the same command again: the rotation goes on.")
-    it.release = remember(it.run, live.releases, wanted, stamp, pod).id
-    it.secret_version = stamp
+    it.release = remember(it.run, live.releases, wanted, proof, pod).id
+    it.secret_version = version_of(stamp)
 
 
 def verify_keys(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:

@@ -24,6 +24,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_pol
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import due_keys
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.state import Rotation
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Kept
 
 #: How often somebody else may write to the inbox while it is emptied.
 _TURNS = 12
@@ -53,8 +54,8 @@ def find_values(it: Rotation, keys: Sequence[str], new_value: str) -> Prepared:
         raise AgentError(
             ErrorKind.SECRET, f"{it.agent}: Vault's {it.live_entry} has gone", "Run the same command again."
         )
-    values, base_version, _told = live
-    brought, inbox_version, _told = it.inbox_entry.read() or ({}, 0, {})
+    values, base_version = live.values, live.version
+    brought, inbox_version, *_rest = it.inbox_entry.read() or Kept({}, 0, {})
     if new_value and (twice := sorted(set(keys) & brought.keys())):
         raise AgentError(
             ErrorKind.INVALID,
@@ -132,7 +133,7 @@ def empty_inbox(it: Rotation, journal: Journal) -> Journal:
         found = it.inbox_entry.read()
         if found is None:
             break
-        values, version, _told = found
+        values, version = found.values, found.version
         adopted = [key for key in journal.keys if values.get(key) == journal.new[key]]
         if not adopted:
             done = min(done, version - 1)

@@ -15,7 +15,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._journal import 
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, SecretMoved
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
     Standing,
     edited_keys,
@@ -80,7 +80,9 @@ def prove_old(it: Rotation, journal: Journal) -> Journal:
         # A pod that was never restarted runs the old values still.
         stamp = it.run.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION)
         kept = stamp == journal.stamp and it.containers() == journal.containers != ""
-        restart(it, proof, journal.stamp if kept else proof.version)
+        restart(it, proof, journal.stamp if kept else proof.stamp)
+    except SecretMoved:
+        return journal
     except (AgentError, Failed) as error:
         if isinstance(error, AgentError) and error.kind is not ErrorKind.SECRET:
             raise

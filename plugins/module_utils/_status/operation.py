@@ -9,14 +9,15 @@ from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import version_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, NotFound
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import is_ready
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare, shown
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     CLAIM,
     CONFIG_MAP,
@@ -24,9 +25,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     EXTERNAL_SECRET,
     LEASE,
     POD,
+    SECRET_STORE,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     claims_of,
+    gateway_of,
     gateway_status,
     is_ended,
     refused_volume,
@@ -35,6 +38,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import told
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_agent_name, check_namespace
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.due import begun_again
 from ansible_collections.digitalsys.agents.plugins.module_utils._status import secrets
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.table import table
 
@@ -55,7 +59,7 @@ def info(params: Params, context: Context) -> Result:
     try:
         require_cluster(kube, params["cluster_uid"])
         found = {}
-        for kind in (DEPLOYMENT, CLAIM, EXTERNAL_SECRET, CONFIG_MAP, LEASE):
+        for kind in (DEPLOYMENT, CLAIM, EXTERNAL_SECRET, SECRET_STORE, CONFIG_MAP, LEASE):
             # Claims by the record: one that a person made need not bear our label.
             found[kind.name] = _by_name(_listed(kube, kind, namespace, ours=kind != CLAIM))
         # By claim: one that was cut loose from its Deployment has lost its label.
@@ -97,15 +101,20 @@ def _describe(name: str, namespace: str, found: dict[str, dict[str, Object]], po
     claim = known.claim or {}
     trouble = _of_volume(known, namespace, of_agent)
     external = found[EXTERNAL_SECRET.name].get(names.external_secret(name)) or {}
+    store = found[SECRET_STORE.name].get(names.secret_store(name))
     newest = releases.last_good(known.releases)
     lock = found[LEASE.name].get(names.lease(name))
     return {
         "agent": name,
         "health": health(live, of_agent),
-        "image": known.image,
+        "image": next(
+            (str(gateway_of(pod["spec"]).get("image")) for pod in of_agent if not is_ended(pod)), known.image
+        ),
         "tag": ((live or {}).get("metadata", {}).get("annotations") or {}).get(names.IMAGE_TAG, ""),
-        "secret_version": known.template_annotation(names.SECRET_VERSION),
-        "secret_ready": condition(external, "Ready").get("status") == "True",
+        "secret_version": version_of(known.template_annotation(names.SECRET_VERSION)),
+        "secret_stamp": known.template_annotation(names.SECRET_VERSION),
+        "secret_of_container": known.record.proved.secret if begun_again(known, of_agent) and known.record else "",
+        "secret_ready": is_ready(external) and (store is None or is_ready(store)),
         "secret_refreshed": (external.get("status") or {}).get("refreshTime", ""),
         "volume": ((claim.get("status") or {}).get("capacity") or {}).get("storage", ""),
         "volume_trouble": trouble,

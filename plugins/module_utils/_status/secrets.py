@@ -15,6 +15,13 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import (
+    has_digest,
+    is_same,
+    names_entry,
+    version_of,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import stamp as stamp_line
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SECRET_ID_ENDS_SOON
@@ -25,7 +32,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
     secret_id_state,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import decoded, unequal_keys
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import missing_keys
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import digest, missing_keys
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -40,7 +47,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client im
     Refused,
     Vault,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept, Metadata
 
 Values = dict[str, str]
 
@@ -177,19 +184,22 @@ def in_pod(same: bool, secret: str) -> str:
 def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotating: bool) -> Object:
     """rotating: a rotation is open, so what is not equal yet is its to mend, and no rollout's."""
     entry = Entry(at.vault, place.vault_mount, place.vault_path)
-    stamp = str(agent["secret_version"])
+    line = agent["secret_stamp"]
+    stamp = version_of(line)
     facts: Object = {"in_pod": "" if agent["health"] == "missing" else UNKNOWN}
     newest: Kept | None = None
     with Noting(notes):
         newest = entry.read() or Kept({}, 0, {})
     if newest is None:
+        found = Metadata()
         with Noting(notes):
-            facts["vault_version"] = entry.metadata().current or 0
-        # Without the values equal numbers say something, others nothing.
-        if facts.get("vault_version") and str(facts["vault_version"]) == stamp:
+            found = entry.metadata()
+            facts["vault_version"] = found.current or 0
+        # Without the values the same version says something, another one nothing.
+        if found.current and is_same(line, stamp_line(found.last, str(entry), found.written)):
             facts["in_pod"] = CURRENT
         return facts
-    values, version, _told = newest
+    values, version = newest.values, newest.version
     facts.update(vault_version=version, missing_keys=missing_keys(place.required_keys, values))
     if not version:
         notes.append(f"Vault has no values at {entry}: provision.yml, or undelete its newest version")
@@ -197,6 +207,7 @@ def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotat
     if missing := facts["missing_keys"]:
         told = f"vault kv patch -mount={place.vault_mount} {place.vault_path} {missing[0]}=-"
         notes.append(f"Vault lacks {', '.join(missing)}: {told}")
+    live = None
     with Noting(notes):
         live = at.kube.get(SECRET, place.namespace, names.env_secret(place.name))
         facts.update(in_secret(values, None if live is None else decoded(live, at.context)))
@@ -206,12 +217,28 @@ def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotat
         notes.append(f"Secret {names.env_secret(place.name)} is not there: ESO makes it, after a rollout.yml")
     if stamp.isdecimal():
         with Noting(notes):
-            stamped = newest if stamp == str(version) else entry.read(int(stamp))
-            same = stamped is not None and not unequal_keys(values, stamped.values)
+            same = _is_same(line, newest, entry, journals.entry(at.vault, place.vault_mount, place.name))
             facts["in_pod"] = in_pod(same, facts.get("in_secret", UNKNOWN))
+    begun_with = agent["secret_of_container"]
+    if begun_with and (live is None or live["metadata"]["resourceVersion"] != begun_with):
+        facts["in_pod"] = UNKNOWN
+        notes.append("its container began again since it was proved, and its Secret is another: rollout.yml")
     if facts["in_pod"] == PENDING and not rotating:
         notes.append(f"the pod was started with version {stamp}, Vault has {version}: rollout.yml makes a new one")
     return facts
+
+
+def _is_same(line: str, newest: Kept, entry: Entry, journal: Entry) -> bool:
+    """Whether the pod was started with the values that are the newest. line: its stamp."""
+    now = stamp_line(newest.version, str(entry), newest.written)
+    if is_same(line, now):
+        return True
+    if has_digest(line):
+        with_digest = digest(newest.values, journals.digest_key(journal))
+        return is_same(line, stamp_line(newest.version, str(entry), newest.written, with_digest))
+    # The version that it names may be another one's by now, where the entry was made anew.
+    stamped = None if names_entry(line) else entry.read(int(version_of(line)))
+    return stamped is not None and not unequal_keys(newest.values, stamped.values)
 
 
 # Rotations

@@ -24,7 +24,8 @@ DEFAULT_MAX_VERSIONS = 10
 @dataclass(frozen=True)
 class Metadata:
     """last: the newest version's number, 0 where nothing was ever written. readable: versions that are neither deleted
-    nor destroyed. remaining: those whose values Vault still has, deleted ones included. told: custom metadata."""
+    nor destroyed. remaining: those whose values Vault still has, deleted ones included. told: custom metadata. written:
+    when the newest version was, by Vault's clock."""
 
     last: int = 0
     readable: tuple[int, ...] = ()
@@ -33,6 +34,7 @@ class Metadata:
     max_versions: int = 0
     cas_required: bool = False
     exists: bool = False
+    written: str = ""
 
     @property
     def current(self) -> int | None:
@@ -62,19 +64,22 @@ def kept_versions(of_path: int, of_mount: int) -> int:
 
 
 class Document(NamedTuple):
-    """What stands at a path, as it is, its version, and the path's custom metadata."""
+    """What stands at a path, as it is, its version, the path's custom metadata, and when the version was written."""
 
     content: dict[str, Any]
     version: int
     told: Mapping[str, str]
+    written: str = ""
 
 
 class Kept(NamedTuple):
-    """The values at a path, all of them text, their version, and the path's custom metadata."""
+    """The values at a path, all of them text, their version, the path's custom metadata, and when the version was
+    written, by Vault's clock."""
 
     values: dict[str, str]
     version: int
     told: Mapping[str, str]
+    written: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class Entry:
             int(data.get("max_versions") or 0),
             bool(data.get("cas_required")),
             exists=True,
+            written=str(versions.get(int(data["current_version"]), {}).get("created_time") or ""),
         )
 
     def document(self, version: int = 0) -> Document | None:
@@ -111,7 +117,8 @@ class Entry:
         if not data or data.get("data") is None:
             return None
         metadata = data["metadata"]
-        return Document(dict(data["data"]), int(metadata["version"]), metadata.get("custom_metadata") or {})
+        told = metadata.get("custom_metadata") or {}
+        return Document(dict(data["data"]), int(metadata["version"]), told, str(metadata.get("created_time") or ""))
 
     def read(self, version: int = 0) -> Kept | None:
         """Of the newest version, or of this one. The values are secrets from here on."""
@@ -120,7 +127,7 @@ class Entry:
             return None
         values = {key: value if isinstance(value, str) else _as_text(value) for key, value in found.content.items()}
         self.vault.keep_secret(*values.values())
-        return Kept(values, found.version, found.told)
+        return Kept(values, found.version, found.told, found.written)
 
     def write(self, document: Mapping[str, Any], *, expected_version: int) -> int:
         """A whole new version; its number. CasConflict where another version came first."""
@@ -148,9 +155,9 @@ class Entry:
             "PATCH", f"{self.mount}/metadata/{self.path}", {"custom_metadata": dict(custom)}, writes=True
         )
 
-    def settle(self, *, max_versions: int, cas_required: bool) -> None:
-        """How the path is kept; made if it was not there."""
-        wanted = {"max_versions": max_versions, "cas_required": cas_required}
+    def settle(self, *, max_versions: int, cas_required: bool, told: Mapping[str, str]) -> None:
+        """How the path is kept; made if it was not there. told: all of its custom metadata."""
+        wanted = {"max_versions": max_versions, "cas_required": cas_required, "custom_metadata": dict(told)}
         self.vault.request("POST", f"{self.mount}/metadata/{self.path}", wanted, writes=True)
 
     def destroy(self, versions: Iterable[int]) -> None:

@@ -14,7 +14,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import VolumeTroubled
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import (
     Hold,
-    due_restart,
     occupants,
     require_alone,
 )
@@ -127,25 +126,3 @@ def test_two_pods_of_the_deployment_are_no_strangers() -> None:
 def test_a_pod_of_nobodys_is_told_by_its_name(deployment: bool) -> None:
     with pytest.raises(VolumeTroubled, match="pod roberval-x, which nobody owns"):
         alone(pod([]), deployment=deployment)
-
-
-def test_a_pod_that_was_refused_has_a_key_for_the_next_one() -> None:
-    live = Live("roberval")
-    end = {"terminated": {"exitCode": 66, "message": "expected 0a1b, found none"}}
-    one = pod(uid="0a1b2c3d-4e5f")
-    assert due_restart(live, [one]) == ""
-    one["status"]["initContainerStatuses"] = [{"name": "seed", "state": {"waiting": {}}, "lastState": end}]
-    assert due_restart(live, [one]) == "volume-0a1b2c3d"
-    assert due_restart(live, [{**one, "status": {**one["status"], "phase": "Failed"}}]) == "", "it is history"
-
-
-def test_a_pod_that_ends_again_and_again_has_one_too() -> None:
-    live = Live("roberval")
-    one = pod(uid="0a1b2c3d-4e5f")
-    for state, key in (
-        ({"running": {}}, ""),
-        ({"terminated": {"exitCode": 1}}, ""),
-        ({"waiting": {"reason": "CrashLoopBackOff"}}, "crash-0a1b2c3d"),
-    ):
-        one["status"]["containerStatuses"] = [{"name": "openclaw", "state": state, "restartCount": 3}]
-        assert due_restart(live, [one]) == key

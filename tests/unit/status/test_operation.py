@@ -116,6 +116,7 @@ def test_one_agent_is_described_from_the_lists_of_its_kinds() -> None:
         "conditions": [{"type": "Ready", "status": "True"}],
         "refreshTime": "2026-11-01T10:00:00Z",
     }
+    found["SecretStore"]["roberval-vault"]["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
     stamps = {"acquireTime": "2026-11-01T10:00:00Z", "renewTime": "2026-11-01T10:00:40Z"}
     spec = {"holderIdentity": "job 812 (alice) #ff", **stamps}
     found["Lease"] = {"fleet-roberval": {"metadata": {}, "spec": spec}}
@@ -127,10 +128,13 @@ def test_one_agent_is_described_from_the_lists_of_its_kinds() -> None:
     assert (row["health"], row["tag"], row["secret_version"], row["secret_ready"]) == ("running", "latest", "4", True)
     assert (row["volume"], row["restarts"], row["pods"], row["node"]) == ("10Gi", 2, ["roberval-new-x"], "node-1")
     assert (row["release"], row["locked_by"]) == ("r1", "job 812 (alice), 40 s")
+    # Trials C18: what a store cannot reach was told by the next sync alone.
+    found["SecretStore"]["roberval-vault"]["status"] = {"conditions": [{"type": "Ready", "status": "False"}]}
+    assert not _describe("roberval", "bots", found, [neighbours, mine], 0.0)["secret_ready"]
 
 
 def test_an_agent_of_which_nothing_is_there_is_described_too() -> None:
-    kinds = ("Deployment", "PersistentVolumeClaim", "ExternalSecret", "ConfigMap", "Lease")
+    kinds = ("Deployment", "PersistentVolumeClaim", "ExternalSecret", "SecretStore", "ConfigMap", "Lease")
     row = _describe("roberval", "bots", {kind: {} for kind in kinds}, [], 0.0)
     assert row["health"] == "missing"
     assert len(table([row])) == 2
@@ -140,7 +144,7 @@ def test_a_sidecar_in_front_is_not_taken_for_the_gateway() -> None:
     live = served(live_of(agent(), Stamps("4", "")).objects["Deployment"])
     image = live["spec"]["template"]["spec"]["containers"][0]["image"]
     live["spec"]["template"]["spec"]["containers"].insert(0, {"name": "sidecar", "image": "other"})
-    kinds = ("PersistentVolumeClaim", "ExternalSecret", "ConfigMap", "Lease")
+    kinds = ("PersistentVolumeClaim", "ExternalSecret", "SecretStore", "ConfigMap", "Lease")
     row = _describe("roberval", "bots", {"Deployment": {"roberval": live}, **{kind: {} for kind in kinds}}, [], 0.0)
     assert row["image"] == image
 
