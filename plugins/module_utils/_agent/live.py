@@ -17,6 +17,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts imp
     of_deployment,
     settled,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import of_annotations
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
@@ -86,6 +87,12 @@ class Live:
     def template_annotation(self, name: str) -> str:
         template = ((self.deployment or {}).get("spec") or {}).get("template") or {}
         return str(((template.get("metadata") or {}).get("annotations") or {}).get(name) or "")
+
+    @property
+    def stamp(self) -> str:
+        """What of its secret the pod was started with (see _agent/stamp.py)."""
+        template = ((self.deployment or {}).get("spec") or {}).get("template") or {}
+        return of_annotations((template.get("metadata") or {}).get("annotations"))
 
     @property
     def seed(self) -> str:

@@ -1,7 +1,8 @@
 # Copyright: DigitalSys
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of its secret a pod was started with, in one line of its template.
+"""What of its secret a pod was started with, in one line; in the pod's template it stands in two annotations, the first
+for people.
 
 '4 kv/agents/roberval 2026-11-01T10:00:00.5Z 9f86d081': Vault's version, for people; the entry, and when that version
 was written, for a number alone comes back where an entry is deleted whole and made anew; and a keyed digest of the
@@ -11,7 +12,10 @@ version alone, and without a key (provision makes it) there is no digest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 
 
 class _Parts(NamedTuple):
@@ -24,6 +28,19 @@ class _Parts(NamedTuple):
 def stamp(version: int, entry: str, written: str, digest: str = "") -> str:
     """entry: 'kv/agents/roberval'. written: as Vault tells it. digest: hexadecimal, '' where there is none."""
     return " ".join(filter(None, (str(version), entry, written, digest)))
+
+
+def annotations_of(line: str) -> dict[str, str]:
+    """For a pod's template."""
+    version, _space, rest = line.partition(" ")
+    found = {names.SECRET_VERSION: version, names.SECRET_CONTENT: rest}
+    return {name: value for name, value in found.items() if value}
+
+
+def of_annotations(annotations: Mapping[str, str] | None) -> str:
+    """The line; '' for a template without one."""
+    found = annotations or {}
+    return " ".join(filter(None, (str(found.get(name) or "") for name in (names.SECRET_VERSION, names.SECRET_CONTENT))))
 
 
 def version_of(line: str) -> str:

@@ -19,6 +19,7 @@ SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 
 _OWN = "agents.digitalsys/"
 SECRET_VERSION = _OWN + "secret-version"
+SECRET_CONTENT = _OWN + "secret-content"
 IMAGE_TAG = _OWN + "image-tag"
 RESTART_ID = _OWN + "restart-id"
 RENDERED = _OWN + "rendered"

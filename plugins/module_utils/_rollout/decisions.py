@@ -133,7 +133,7 @@ def stamps_for(agent: Agent, live: Live, vault: str | None, restart_id: str) -> 
     forward, and so is the stamp of the same values. A changed seed alone restarts nothing. Without proof by Vault a
     stamp stays only while nothing else makes a new pod: that pod may read newer values."""
     restart = restart_id or live.template_annotation(names.RESTART_ID)
-    there = live.template_annotation(names.SECRET_VERSION)
+    there = live.stamp
     seed = live.seed if live.seed != seed_text(agent) else ""
     carried = Stamps(there if vault is None or stamp.is_same(there, vault) else vault, restart, seed)
     if carried.secret_version and live.deployment and not _makes_a_pod(_changes(agent, live, carried)):
@@ -247,7 +247,7 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps, changes: list[
             f"image {_short(live.image)} -> {_short(agent.image.pinned)}"
             + (f" ({agent.image.tag})" if agent.image.tag else "")
         )
-    there = live.template_annotation(names.SECRET_VERSION)
+    there = live.stamp
     if not stamp.is_same(there, stamps.secret_version):
         reasons.append(stamp.told(there, stamps.secret_version))
     if live.template_annotation(names.RESTART_ID) != stamps.restart_id:
@@ -258,7 +258,7 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps, changes: list[
     reasons += [newer] if newer else []
     # What was said above. An init container's image alone is not.
     of_image = (".image: ", names.IMAGE_TAG) if live.image != agent.image.pinned else ()
-    known = (names.SECRET_VERSION, names.RESTART_ID, *of_image, *by_probes, *by_newer)
+    known = (names.SECRET_VERSION, names.SECRET_CONTENT, names.RESTART_ID, *of_image, *by_probes, *by_newer)
     told = [change for change in changes if not _is_said(change, known)]
     lines = shown(sorted(told, key=lambda change: not _makes_a_pod([change])))
     return reasons + _lines(DEPLOYMENT.name, lines) if lines or not reasons else reasons

@@ -17,7 +17,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts imp
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import Release
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import version_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, expected
@@ -83,7 +82,7 @@ def remember(
     store, external = access or (record.proved.store, record.proved.external)
     record = replace(record, proved=Proved(container_of(pod), proof.secret, store, external))
     record = record if known else _with_claim(record, claim)
-    version = version_of(deployment["spec"]["template"]["metadata"]["annotations"][names.SECRET_VERSION])
+    version = deployment["spec"]["template"]["metadata"]["annotations"][names.SECRET_VERSION]
     return releases.record(run.agent, run.writer, config_map, deployment, version, run.by, record)
 
 

@@ -23,7 +23,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownershi
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import POD
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import SECRET_VERSION, lease
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import lease
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import holders
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, checked_params, of_params
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image
@@ -175,7 +175,7 @@ def _plan_of(
         if found.current is None and (found.last or not context.check_mode):
             raise no_values(entry, found, agent.name)
         if found.current is not None:
-            there = _stamp(entry, found, live.template_annotation(SECRET_VERSION), agent)
+            there = _stamp(entry, found, live.stamp, agent)
     restart_id = params["restart_id"] if params["operation"] == "restart" else ""
     return decide(settled, live, stamps_for(settled, live, there, restart_id or restart))
 

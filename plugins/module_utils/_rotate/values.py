@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import check_key
@@ -88,7 +87,7 @@ def prepare(
         started_at=it.vault.now(),
         holder=lock.identity,
         fence=lock.fence,
-        stamp=it.run.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION),
+        stamp=it.run.look(DEPLOYMENT).stamp,
         containers=it.containers(),
         new=found.new,
         inbox_version=found.inbox_version,

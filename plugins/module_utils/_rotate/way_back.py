@@ -13,7 +13,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.scrub impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import outlast
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, SecretMoved
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
@@ -78,7 +77,7 @@ def prove_old(it: Rotation, journal: Journal) -> Journal:
         if it.standing(journal).where is not Standing.OLD:
             return journal  # somebody wrote to it meanwhile
         # A pod that was never restarted runs the old values still.
-        stamp = it.run.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION)
+        stamp = it.run.look(DEPLOYMENT).stamp
         kept = stamp == journal.stamp and it.containers() == journal.containers != ""
         restart(it, proof, journal.stamp if kept else proof.stamp)
     except SecretMoved:

@@ -111,8 +111,8 @@ def _describe(name: str, namespace: str, found: dict[str, dict[str, Object]], po
             (str(gateway_of(pod["spec"]).get("image")) for pod in of_agent if not is_ended(pod)), known.image
         ),
         "tag": ((live or {}).get("metadata", {}).get("annotations") or {}).get(names.IMAGE_TAG, ""),
-        "secret_version": version_of(known.template_annotation(names.SECRET_VERSION)),
-        "secret_stamp": known.template_annotation(names.SECRET_VERSION),
+        "secret_version": version_of(known.stamp),
+        "secret_stamp": known.stamp,
         "secret_of_container": known.record.proved.secret if begun_again(known, of_agent) and known.record else "",
         "secret_ready": is_ready(external) and (store is None or is_ready(store)),
         "secret_refreshed": (external.get("status") or {}).get("refreshTime", ""),
@@ -151,7 +151,7 @@ def _drift(known: Live) -> list[str]:
     release = releases.last_good(known.releases)
     if release is None or known.deployment is None:
         return []
-    stamp = known.template_annotation(names.SECRET_VERSION)
+    stamp = known.stamp
     wanted = releases.of_running(release, stamp, known.facts, known.deployment)
     return shown(change for change in compare(wanted, known.deployment) if change.manager)
 
