@@ -198,7 +198,11 @@ class Fleet:
         for name in self.names:
             self.put(name, {key: secrets.token_urlsafe(24) for key in KEYS})
             client.secrets.kv.v2.update_metadata(
-                f"agents-rotation/{name}", max_versions=3, cas_required=True, mount_point="kv"
+                f"agents-rotation/{name}",
+                max_versions=3,
+                cas_required=True,
+                custom_metadata={"digest_key": secrets.token_hex(32)},
+                mount_point="kv",
             )
             policy = "".join(
                 f'path "kv/{part}/agents/{name}" {{ capabilities = ["read"] }}\n' for part in ("data", "metadata")

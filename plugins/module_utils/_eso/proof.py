@@ -11,7 +11,6 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import stamp
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SYNC_LOOK
@@ -22,10 +21,10 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import
     see_access,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import (
-    digest,
     missing_keys,
     require_effective,
     require_keys,
+    stamp_of,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
@@ -90,12 +89,6 @@ def check_vault(
     there = {**dict.fromkeys(foretold, "foretold"), **found.values}
     require_effective(agent, there, variables, f"Vault's {entry}", replaced)
     return found
-
-
-def stamp_of(found: Kept, agent: Home, digest_key: str) -> str:
-    """Of what was read in the agent's entry."""
-    entry = f"{agent.vault_mount}/{agent.vault_path}"
-    return stamp(found.version, entry, found.written, digest(found.values, digest_key))
 
 
 def prove(

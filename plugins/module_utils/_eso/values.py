@@ -9,9 +9,11 @@ import hmac
 import json
 from collections.abc import Collection, Mapping
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import stamp
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import cannot_work, is_variable
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Kept
 
 
 def digest(values: Mapping[str, str], key: str) -> str:
@@ -20,6 +22,12 @@ def digest(values: Mapping[str, str], key: str) -> str:
         return ""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hmac.new(bytes.fromhex(key), text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
+
+
+def stamp_of(found: Kept, agent: Home, digest_key: str) -> str:
+    """Of what was read in the agent's entry."""
+    entry = f"{agent.vault_mount}/{agent.vault_path}"
+    return stamp(found.version, entry, found.written, digest(found.values, digest_key))
 
 
 def missing_keys(required: list[str], there: Mapping[str, str]) -> list[str]:

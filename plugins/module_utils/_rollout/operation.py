@@ -21,7 +21,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import version_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault, stamp_of
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import stamp_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import (
     require_external_secrets,
 )

@@ -15,7 +15,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live, look_at_fleet
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import stamp_of
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import stamp_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import require_alone

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import faults, require_effective
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import digest, faults, require_effective
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import GATEWAY_TOKEN, LONGEST_VARIABLE
 from tests.unit import builders
@@ -64,3 +64,11 @@ def test_all_faults_are_in_one_error_that_shows_no_value() -> None:
     assert "Take LINEAR_API_KEY out of agent_env" in caught.value.hint
     for value in values.values():
         assert value.strip() not in caught.value.text()
+
+
+def test_contents_are_told_from_each_other_by_whoever_has_the_key() -> None:
+    one = digest({"A": "1", "B": "2"}, "00ff")
+    assert one == digest({"B": "2", "A": "1"}, "00ff")
+    assert len({one, digest({"A": "12"}, "00ff"), digest({"A": "1", "B": "2"}, "00fe"), digest({}, "00ff")}) == 4
+    assert digest({"A": "\udc80"}, "00ff")
+    assert digest({"A": "1"}, "") == ""
