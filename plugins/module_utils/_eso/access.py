@@ -15,9 +15,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 
-#: Told to Vault with each SecretID that is made here: a killed run may leave one behind that nobody knows, and those
-#: that a person made must be told from it.
-METADATA = {"managed-by": names.MANAGED_BY}
+
+def metadata_of(cluster_uid: str) -> dict[str, str]:
+    """Told to Vault with each SecretID that is made here: a killed run may leave one behind that nobody knows, and
+    those that a person made, or that are another cluster's, must be told from it."""
+    return {"managed-by": names.MANAGED_BY, "cluster": cluster_uid}
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,9 @@ class SecretId:
     metadata: Mapping[str, str]
     uses_left: int = 0
 
-    @property
-    def ours(self) -> bool:
-        return METADATA.items() <= self.metadata.items()
+    def is_of(self, cluster_uid: str) -> bool:
+        """0.1.0 did not say of which cluster one was: those are nobody's but of the Secret that names them."""
+        return metadata_of(cluster_uid).items() <= self.metadata.items()
 
     def has_ended(self, now: float) -> bool:
         """now: seconds since 1970. Vault lets one that has ended log in until it tidies up, within the minute."""

@@ -16,9 +16,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
-    METADATA,
     Access,
     access_secret,
+    metadata_of,
     read_access,
     secret_id_state,
 )
@@ -224,7 +224,7 @@ class _Access:
         self.change("secret_id", f"a new SecretID for {role} in Secret {name}", write)
 
     def _new_secret_id(self, role: str, role_id: str, access: Access, live: Object | None) -> None:
-        secret_id, accessor = self.vault.new_secret_id(self.approle, role, METADATA)
+        secret_id, accessor = self.vault.new_secret_id(self.approle, role, metadata_of(self.run.cluster_uid))
         role_id = role_id or self.vault.role_id(self.approle, role)
         # What a renewal that is open has noted stays: it will go on with this SecretID.
         access = replace(access, role_id=role_id, secret_id=secret_id, accessor=accessor)

@@ -12,9 +12,9 @@ import secrets
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
-    METADATA,
     Access,
     access_secret,
+    metadata_of,
     read_access,
     secret_id_state,
 )
@@ -107,7 +107,7 @@ class _Renewal:
         """The first write. A lost answer, or a kill before the next one, leaves a SecretID that nobody knows: the end
         of this renewal, or of the next one, destroys it by its metadata."""
         before = self.access
-        value, accessor = self.vault.new_secret_id(self.mount, self.role, METADATA)
+        value, accessor = self.vault.new_secret_id(self.mount, self.role, metadata_of(self.run.cluster_uid))
         self.run.did("make", f"a second SecretID of {self.role} is made")
         self.store(
             Access(
@@ -157,7 +157,7 @@ class _Renewal:
     def destroy(self) -> None:
         accessors = {*self.vault.accessors(self.mount, self.role), self.access.previous, self.in_use} - {""}
         known = {one: secret_id_state(self.vault, self.mount, self.role, one) for one in accessors}
-        doomed = to_destroy(known, self.in_use, self.access.previous)
+        doomed = to_destroy(known, self.in_use, self.access.previous, self.run.cluster_uid)
         for accessor in doomed:
             self.vault.destroy_secret_id(self.mount, self.role, accessor)
         current = known.get(self.in_use)
