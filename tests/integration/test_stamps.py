@@ -41,6 +41,19 @@ def sync(fleet: Fleet, agent: str) -> None:
     until(lambda: secret(agent) == fleet.values(agent), "the Secret is as Vault has it", 60)
 
 
+def begin_again(agent: str) -> None:
+    """The container alone, in its pod; when this returns the agent is available again."""
+    name = pods(agent)[0]["metadata"]["name"]
+    kubectl("exec", "-n", NAMESPACE, name, "-c", "openclaw", "--", "sh", "-c", "kill 1")
+
+    def runs_again() -> bool:
+        status = pods(agent)[0]["status"]["containerStatuses"][0]
+        return bool(status["restartCount"] and status["ready"])
+
+    until(runs_again, "it runs again", 60)
+    until(lambda: (get("deployment", agent) or {})["status"].get("availableReplicas"), "it is available", 60)
+
+
 def told(fleet: Fleet, agent: str) -> Run:
     return fleet.play("playbooks/status.yml", "-e", f"agent={agent}", "-e", "secrets=true").ok()
 
@@ -93,9 +106,8 @@ def test_a_container_that_began_again_in_between_is_not_taken_for_what_was_prove
     values, before = fleet.values(agent), pod_of(agent)
     fleet.put(agent, {**values, TOKEN: "the-token-of-a-while"})
     sync(fleet, agent)
-    name = pods(agent)[0]["metadata"]["name"]
-    kubectl("exec", "-n", NAMESPACE, name, "-c", "openclaw", "--", "sh", "-c", "kill 1")
-    until(lambda: gateway(agent, "the-token-of-a-while") == 200, "it reads what the Secret held then", 60)
+    begin_again(agent)
+    assert gateway(agent, "the-token-of-a-while") == 200, "it reads what the Secret held then"
     fleet.put(agent, values)
     sync(fleet, agent)
     status = told(fleet, agent)
@@ -116,15 +128,7 @@ def test_a_container_that_began_again_with_the_same_secret_is_left_alone(make_fl
     fleet = make_fleet(agent, variables=RARELY)
     fleet.rollout(agent).ok()
     before = pod_of(agent)
-    name = pods(agent)[0]["metadata"]["name"]
-    kubectl("exec", "-n", NAMESPACE, name, "-c", "openclaw", "--", "sh", "-c", "kill 1")
-
-    def runs_again() -> bool:
-        status = pods(agent)[0]["status"]["containerStatuses"][0]
-        return bool(status["restartCount"] and status["ready"])
-
-    until(runs_again, "it runs again", 60)
-    until(lambda: (get("deployment", agent) or {})["status"].get("availableReplicas"), "it is available", 60)
+    begin_again(agent)
     assert in_pod(told(fleet, agent), agent) == "current"
     assert not fleet.rollout(agent).ok().changed(agent)
     assert pod_of(agent) == before

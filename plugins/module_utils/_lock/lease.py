@@ -25,7 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import LEASE
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder, silent_for
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import Standing, Times, Watched
 
 _OF_A_DELETED_LEASE = "a run whose Lease was deleted"
@@ -71,6 +71,8 @@ class Lock:
         self._lease: Object = {}
         #: Until when nobody else can have taken the lease over, on our own clock.
         self._sure_until = 0.0
+        #: Until when whoever had the lock before may be sure of it, on our own clock.
+        self._theirs_until = 0.0
         #: Since when what was known before does not count any more.
         self._doubted = 0.0
         self._stop = threading.Event()
@@ -83,6 +85,11 @@ class Lock:
         self._acquire()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{self._agent}", daemon=True)
         self._thread.start()
+        try:
+            self._outwait()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -156,6 +163,9 @@ class Lock:
             if self._force or standing is Standing.DEAD:
                 self._context.progress(f"{self._agent}: {self._why_broken(live, watched)}")
                 broken = holder
+                if standing is not Standing.DEAD:
+                    silent = silent_for(live, self._kube.server_time())
+                    self._theirs_until = elapsed() + watched.dead_after - silent
                 if self._take(live, taken_from=holder):
                     return
                 continue
@@ -167,6 +177,14 @@ class Lock:
                     f"{watched.dead_after} s before taking it over"
                 )
             time.sleep(LOCK_LOOK)
+
+    def _outwait(self) -> None:
+        """A lock that was broken while it may have moved: its holder, where it lives, is sure of it for as long as it
+        lasts, and what it makes bears no fence to miss."""
+        left = self._theirs_until - elapsed()
+        if left > 0:
+            self._context.progress(f"{self._agent}: waiting {left:.0f} s, for as long as whoever had it may be writing")
+            time.sleep(left)
 
     def _why_broken(self, live: Object, watched: Watched) -> str:
         holder = shown_holder(live["spec"]["holderIdentity"])
