@@ -25,11 +25,15 @@ def test_a_token_that_no_release_would_take_takes_nothing_back(make_fleet: Make)
     fleet = make_fleet(agent)
     fleet.rollout(agent).ok()
     fleet.put(agent, {**fleet.values(agent), OVERRIDE: "um-outro-token-qualquer"})
-    run = fleet.rollout(agent)
-    message = message_of(run, agent)
-    assert error_of(run, agent)["cause"] == "token"
-    assert "most often there is a gateway.auth.token in its openclaw.json" in message
-    assert "would meet the same file and the same token. Nothing was undone." in message
-    assert "going back" not in run.output
-    assert len(pods(agent)) == 1
+    for playbook, words in (
+        ("rollout.yml", "This is the last good release itself"),
+        ("playbooks/restart.yml", "would meet the same file and the same token. Nothing was undone."),
+    ):
+        run = fleet.play(playbook, "-e", f"agent={agent}")
+        message = message_of(run, agent)
+        assert error_of(run, agent)["cause"] == "token"
+        assert "most often there is a gateway.auth.token in its openclaw.json" in message
+        assert words in message
+        assert "going back" not in run.output
+        assert len(pods(agent)) == 1
     assert gateway(agent, fleet.values(agent)[TOKEN]) == 401

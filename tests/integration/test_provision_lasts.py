@@ -140,11 +140,10 @@ def test_a_newest_version_that_is_gone_is_brought_back_not_written_over(make_fle
 
 
 @pytest.mark.usefixtures("fake_nodes")
-@pytest.mark.usefixtures("fake_nodes")
 def test_another_agents_entry_is_refused_and_named(make_fleet: Make) -> None:
     """Trials E11: two agents with one Discord token, and the first one's policy rewritten."""
-    fleet = make_fleet("provida-um", "provida-dois", host_variables={"provida-um": KWOK, "provida-dois": KWOK})
-    fleet.host_variables["provida-dois"]["agent_vault_path"] = "agents/provida-um"
+    copied = {**KWOK, "agent_vault_path": "agents/provida-um"}
+    fleet = make_fleet("provida-um", "provida-dois", host_variables={"provida-um": KWOK, "provida-dois": copied})
     before = entry("provida-um")
     provision(fleet, "provida-dois").failed("Vault's kv/agents/provida-um looks like provida-um's")
     # Once its own rollout was proved, it says so itself: to whichever operation.
@@ -162,7 +161,6 @@ def test_another_agents_entry_is_refused_and_named(make_fleet: Make) -> None:
     assert get("deployment", "provida-dois") is None
 
 
-@pytest.mark.usefixtures("fake_nodes")
 @pytest.mark.usefixtures("fake_nodes")
 def test_an_agents_home_is_one_namespace(make_fleet: Make) -> None:
     """Trials A10: it ran in both, the second time on an empty volume."""
