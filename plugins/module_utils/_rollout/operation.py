@@ -113,7 +113,7 @@ def rollout(params: Params, context: Context) -> Result:
                     return _nothing_to_do(run, idle)
         try:
             with run.locked("R2", *_FENCED):
-                return _locked(run, restart_id, marks=kept is not None and not is_marked(kept.told))
+                return _locked(run, vault, restart_id, marks=kept is not None and not is_marked(kept.told))
         except AgentError as error:
             if idle and error.kind is ErrorKind.LOCKED:
                 return _nothing_to_do(run, idle)  # whoever works on the agent is none of this run's business
@@ -160,12 +160,14 @@ def _mark(run: Session[Agent]) -> dict[str, str]:
     return mark(run.cluster_uid, run.agent.namespace, run.agent.name)
 
 
-def _locked(run: Session[Agent], restart_id: str, *, marks: bool) -> Result:
-    """marks: whether the entry in Vault does not say yet whose it is."""
+def _locked(run: Session[Agent], vault: str | None, restart_id: str, *, marks: bool) -> Result:
+    """vault: the stamp of what stood there before the lock. marks: whether the entry does not say yet whose it is."""
     # Whatever the plan saw is from before the lock: look again.
     live = _look(run)
     require_external_secrets(live)
-    _require_no_rotation(run)
+    due = restart_id or _restart_of(run, live)
+    if not _has_settled(run, live, vault, due):
+        _require_no_rotation(run)
     written = _apply_supporting(run, live)
     # What was made a moment ago is synced by itself.
     is_new = EXTERNAL_SECRET.name not in live.objects
@@ -176,7 +178,7 @@ def _locked(run: Session[Agent], restart_id: str, *, marks: bool) -> Result:
     for _turn in range(_TURNS):
         proof = prove_secret(run, variables, asks=not is_new)
         vault = None if proof.stamp == UNPROVED else proof.stamp
-        stamps = stamps_for(run.agent, live, vault, restart_id or _restart_of(run, live))
+        stamps = stamps_for(run.agent, live, vault, due)
         wanted = _wanted(run, live, stamps)
         config_map = expect(run, live, wanted)
         try:
@@ -185,6 +187,7 @@ def _locked(run: Session[Agent], restart_id: str, *, marks: bool) -> Result:
         except SecretMoved:
             run.step("R6", "the Secret was changed while the pod came up: once more, with what it holds now")
             live, is_new = _look(run), False
+            due = restart_id or _restart_of(run, live)
         except Failed as failure:
             go_back(run, failure.diagnosis, wanted, live, proof)
     else:
@@ -204,6 +207,13 @@ def _locked(run: Session[Agent], restart_id: str, *, marks: bool) -> Result:
     recorded = remember(run, config_map, wanted, proof, pod, generations(written))
     run.step("R8", f"release {recorded.id} is recorded")
     return _result(run, version, recorded)
+
+
+def _has_settled(run: Session[Agent], live: Live, vault: str | None, due: str) -> bool:
+    """Whether all that is left to do is to free a dead run's lock."""
+    if run.params["to_release"] or run.params["accept_volume"]:
+        return False
+    return not decide(run.agent, live, stamps_for(run.agent, live, vault, due)).todo
 
 
 def _require_no_rotation(run: Session[Agent]) -> None:

@@ -126,16 +126,15 @@ def plan(params: Params, context: Context) -> Result:
             refuse_what_cannot_be(agent, live)
             restart = due_restart(kube, namespace, live, pods)
             plans[name] = _plan_of(agent, live, params, options[name], vault, digests, context, restart, uid)
+            if plans[name].todo and vault and options[name]["secret_proof"] == "vault":
+                place = journals.entry(vault, agent.vault_mount, name)
+                journals.require_none_open(place, name, despite=params["despite_rotation"])
             holder = held.get(lease(name))
             if holder and not plans[name].todo:
                 # The last write of a killed run may be all but the release of its lock: the next run frees it.
                 plans[name] = replace(plans[name], reasons=[f"it is locked by {holder}, who is at work or was killed"])
         require_alone(kube, namespace, agents, lives, pods)
         todo = [name for name, one in plans.items() if one.todo]
-        for name in todo:
-            if vault and options[name]["secret_proof"] == "vault":
-                place = journals.entry(vault, agents[name].vault_mount, name)
-                journals.require_none_open(place, name, despite=params["despite_rotation"])
         # Where nothing is to be done a freeze keeps nobody from anything; a plan is wanted during one above all.
         if todo and not context.check_mode:
             require_not_frozen(kube, namespace, params["override_freeze"])
