@@ -64,7 +64,10 @@ def read(config_map: Object | None) -> list[Release]:
     if not text:
         return []
     try:
-        kept = [Release(**entry) for entry in json.loads(text)]
+        entries = json.loads(text)
+        if not isinstance(entries, list):
+            raise TypeError
+        kept = [Release(**entry) for entry in entries]
         for release in kept:
             of_deployment(release.deployment)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
