@@ -48,6 +48,10 @@ _OF_THE_COLLECTION = {
 }
 
 
+#: The one reason that may pass by itself.
+NO_POD = "no pod is available"
+
+
 @dataclass(frozen=True)
 class AgentPlan:
     """reasons: why something is to be done, one line each; [] = nothing. restarts: whether a new pod comes of it."""
@@ -204,7 +208,7 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
         if not live.facts.replicas:
             pass  # suspended: none runs, and nothing is recorded
         elif not is_available(live.deployment):
-            reasons.append("no pod is available")
+            reasons.append(NO_POD)
         elif not releases.is_recorded(live.releases, wanted):
             reasons.append("the running release was not recorded yet")
     return AgentPlan(agent, reasons, _makes_a_pod(changes_of_deployment), stamps, _notes(agent, live))

@@ -54,6 +54,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_u
     bring_up,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisions import (
+    NO_POD,
     back_to,
     decide,
     generations,
@@ -113,7 +114,8 @@ def rollout(params: Params, context: Context) -> Result:
                     return _nothing_to_do(run, idle)
         try:
             with run.locked("R2", *_FENCED):
-                return _locked(run, vault, restart_id, marks=kept is not None and not is_marked(kept.told))
+                marks = kept is not None and not is_marked(kept.told)
+                return _locked(run, vault, restart_id, marks=marks, was_idle=idle is not None)
         except AgentError as error:
             if idle and error.kind is ErrorKind.LOCKED:
                 return _nothing_to_do(run, idle)  # whoever works on the agent is none of this run's business
@@ -160,13 +162,17 @@ def _mark(run: Session[Agent]) -> dict[str, str]:
     return mark(run.cluster_uid, run.agent.namespace, run.agent.name)
 
 
-def _locked(run: Session[Agent], vault: str | None, restart_id: str, *, marks: bool) -> Result:
-    """vault: the stamp of what stood there before the lock. marks: whether the entry does not say yet whose it is."""
+def _locked(run: Session[Agent], vault: str | None, restart_id: str, *, marks: bool, was_idle: bool) -> Result:
+    """vault: the stamp of what stood there before the lock. marks: whether the entry does not say yet whose it is.
+    was_idle: nothing was to be done then but to free a dead run's lock.
+    """
     # Whatever the plan saw is from before the lock: look again.
     live = _look(run)
     require_external_secrets(live)
     due = restart_id or _restart_of(run, live)
-    if not _has_settled(run, live, vault, due):
+    # A fence that was raised is a new generation, which the Deployment's controller sees a moment later.
+    reasons = decide(run.agent, live, stamps_for(run.agent, live, vault, due)).reasons
+    if not was_idle or set(reasons) - {NO_POD}:
         _require_no_rotation(run)
     written = _apply_supporting(run, live)
     # What was made a moment ago is synced by itself.
@@ -194,7 +200,8 @@ def _locked(run: Session[Agent], vault: str | None, restart_id: str, *, marks: b
         raise AgentError(
             ErrorKind.CONFLICT,
             f"{run.agent.name}: Secret {names.env_secret(run.agent.name)} keeps being changed by somebody else",
-            f"Look who writes to Vault's {entry(run)} (vault kv metadata get); then run the same command again.",
+            f"Look who writes to it, or to {run.agent.vault_mount}/{run.agent.vault_path} in Vault (vault kv metadata "
+            "get); then run the same command again.",
         )
     version = version_of(stamps.secret_version)
     if pod is None:
@@ -207,13 +214,6 @@ def _locked(run: Session[Agent], vault: str | None, restart_id: str, *, marks: b
     recorded = remember(run, config_map, wanted, proof, pod, generations(written))
     run.step("R8", f"release {recorded.id} is recorded")
     return _result(run, version, recorded)
-
-
-def _has_settled(run: Session[Agent], live: Live, vault: str | None, due: str) -> bool:
-    """Whether all that is left to do is to free a dead run's lock."""
-    if run.params["to_release"] or run.params["accept_volume"]:
-        return False
-    return not decide(run.agent, live, stamps_for(run.agent, live, vault, due)).todo
 
 
 def _require_no_rotation(run: Session[Agent]) -> None:
