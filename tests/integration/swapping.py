@@ -1,4 +1,4 @@
-"""An admission webhook that puts another image into an agent's pods, as some clusters' policies do."""
+"""An admission webhook that changes what is written, as some clusters' policies do."""
 
 from __future__ import annotations
 
@@ -11,14 +11,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.integration.fleet import NAMESPACE, apply, kubectl
+from tests.integration.fleet import NAMESPACE, Object, apply, kubectl
 from tests.sandbox import pki
 
 
 @contextmanager
 def swapped_image(agent: str, image: str, folder: Path) -> Iterator[None]:
     """While this is there each new pod of the agent gets this image for its first container."""
-    patch = [{"op": "replace", "path": "/spec/containers/0/image", "value": image}]
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    with _changed(agent, rule, "/spec/containers/0/image", image, folder):
+        yield
+
+
+@contextmanager
+def set_grace(agent: str, seconds: int, folder: Path) -> Iterator[None]:
+    """While this is there the agent's Deployment has this grace, whatever is written."""
+    operations = ["CREATE", "UPDATE"]
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": operations, "resources": ["deployments"]}
+    with _changed(agent, rule, "/spec/template/spec/terminationGracePeriodSeconds", seconds, folder):
+        yield
+
+
+@contextmanager
+def _changed(agent: str, rule: Object, path: str, value: object, folder: Path) -> Iterator[None]:
+    patch = [{"op": "replace", "path": path, "value": value}]
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -53,7 +69,7 @@ def swapped_image(agent: str, image: str, folder: Path) -> Iterator[None]:
             "url": f"https://127.0.0.1:{server.server_port}/",
             "caBundle": base64.b64encode(pki.pem(signer.certificate).encode()).decode(),
         },
-        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+        "rules": [rule],
         "objectSelector": {"matchLabels": {"app.kubernetes.io/instance": agent}},
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}},
         "sideEffects": "None",

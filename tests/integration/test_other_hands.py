@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tests.integration.failing import error_of, message_of
 from tests.integration.fleet import NAMESPACE, Fleet, Object, gateway, get, kubectl, until
+from tests.integration.swapping import set_grace
 from tests.sandbox.existing import Existing
 from tests.sandbox.proxy.clients import Through
 
+Make = Callable[..., Fleet]
 AGENT = "maos"
 
 
@@ -165,3 +168,24 @@ def test_a_field_of_another_manager_is_named_with_its_owner_and_taken_only_when_
     finally:
         fleet.variables = {}
     assert not fleet.rollout(AGENT).ok().changed(AGENT)
+
+
+def test_what_the_clusters_admission_sets_is_told_and_is_no_change(make_fleet: Make, tmp_path: Path) -> None:
+    """Trials B12: each plan said "new pod: 9 -> 5", and no run ever changed anything."""
+    agent = "maos-regra"
+    fleet = make_fleet(agent)
+    with set_grace(agent, 9, tmp_path):
+        fleet.rollout(agent).ok()
+        for words in (("--check",), ()):
+            run = fleet.rollout(agent, *words).ok()
+            assert (
+                "Deployment: the cluster itself sets spec.template.spec.terminationGracePeriodSeconds: 9" in run.output
+            )
+            assert f"nothing to do for {agent}" in run.output
+            assert not run.changed(agent)
+        # Beside what it sets a change is a change.
+        fleet.variables["agent_env"] = {"MARK": "2"}
+        foretold = fleet.rollout(agent, "--check").ok()
+        assert f"{agent}: new pod: " in foretold.output
+        assert fleet.rollout(agent).ok().changed(agent)
+        assert not fleet.rollout(agent).ok().changed(agent)

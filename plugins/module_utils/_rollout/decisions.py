@@ -184,19 +184,20 @@ def unproved_access(live: Live, now: tuple[str, str]) -> list[str]:
     return sorted(found)
 
 
-def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
-    """agent.image carries its digest. Compares what is rendered with what is live; reads nothing."""
+def decide(agent: Agent, live: Live, stamps: Stamps, kept: Collection[str] = ()) -> AgentPlan:
+    """agent.image carries its digest. Compares what is rendered with what is live; reads nothing. kept: kinds that the
+    server leaves as they are, whatever is applied."""
     reasons: list[str] = []
     if accepts(live):
         reasons.append(f"{live.facts.mount.shown()} is accepted as the agent's volume")
-    changes_of_deployment = _changes(agent, live, stamps)
+    changes_of_deployment = [] if DEPLOYMENT.name in kept else _changes(agent, live, stamps)
     # What makes a new pod comes first: a plan shows the first few.
     reasons += _deployment_reasons(agent, live, stamps, changes_of_deployment)
     for wanted in supporting(agent, live.facts, live.claim):
         found = live.objects.get(wanted["kind"])
         if found is None:
             reasons.append(f"{wanted['kind']} is to be made")
-        elif changes := compare(wanted, found):
+        elif wanted["kind"] not in kept and (changes := compare(wanted, found)):
             reasons += _lines(wanted["kind"], shown(changes))
     if not reasons:
         of_access = changed_access(_proved_access(live), generations(live.objects))

@@ -125,7 +125,7 @@ def plan(params: Params, context: Context) -> Result:
             require_ours(live)
             refuse_what_cannot_be(agent, live)
             restart = due_restart(kube, namespace, live, pods)
-            plans[name] = _plan_of(agent, live, params, options[name], vault, digests, context, restart, uid)
+            plans[name] = _plan_of(kube, agent, live, params, options[name], vault, digests, context, restart, uid)
             if plans[name].todo and vault and options[name]["secret_proof"] == "vault":
                 place = journals.entry(vault, agent.vault_mount, name)
                 journals.require_none_open(place, name, despite=params["despite_rotation"])
@@ -146,6 +146,7 @@ def plan(params: Params, context: Context) -> Result:
 
 
 def _plan_of(
+    kube: Kube,
     agent: Agent,
     live: Live,
     params: Params,
@@ -176,7 +177,21 @@ def _plan_of(
         if found.current is not None:
             there = _stamp(entry, found, live.stamp, agent)
     restart_id = params["restart_id"] if params["operation"] == "restart" else ""
-    return decide(settled, live, stamps_for(settled, live, there, restart_id or restart))
+    stamps = stamps_for(settled, live, there, restart_id or restart)
+    plan = decide(settled, live, stamps)
+    return _as_admitted(kube, settled, live, plan) if plan.todo and live.deployment else plan
+
+
+def _as_admitted(kube: Kube, agent: Agent, live: Live, plan: AgentPlan) -> AgentPlan:
+    # What writes is loaded where there is something to do: a plan with nothing of it consists of little but imports.
+    from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.admission import kept_as_it_is
+
+    kept = kept_as_it_is(kube, agent, live, plan.stamps)
+    if not kept:
+        return plan
+    plan = decide(agent, live, plan.stamps, kept)
+    notes = [f"{kind}: the cluster itself sets {', '.join(fields)}" for kind, fields in kept.items()]
+    return replace(plan, notes=[*plan.notes, *notes])
 
 
 def _stamp(entry: Entry, found: Metadata, there: str, agent: Agent) -> str:
