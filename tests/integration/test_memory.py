@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.failing import error_of, message_of
 from tests.integration.fleet import NAMESPACE, TESTGATEWAY, Fleet, get, kubectl, pods, until
+from tests.integration.podwatch import PodWatch
 from tests.sandbox.proxy import Through
 
 Make = Callable[..., Fleet]
@@ -218,7 +219,7 @@ def test_a_word_for_one_agent_is_not_taken_for_several(make_fleet: Make, proxy: 
 
 
 def test_a_crash_loop_that_was_mended_on_the_volume_is_begun_afresh(
-    make_fleet: Make, needs: Callable[..., None]
+    make_fleet: Make, needs: Callable[..., None], watched: PodWatch
 ) -> None:
     """Trials C7: the ends from before counted, so the advised run told the same error again, twice."""
     needs("kubelet")
@@ -239,6 +240,7 @@ def test_a_crash_loop_that_was_mended_on_the_volume_is_begun_afresh(
     assert "ended 2 times (exit code 3" in message
     assert "This is the last good release itself" in message
     until(loops, "the new one does, too", 120)
+    watched.excuse(agent)
     mend(agent, f"rm {FOLDER}/broken")
     foretold = fleet.rollout(agent, "--check").ok()
     assert "new pod: its gateway ends again and again: a new pod begins afresh" in foretold.output
