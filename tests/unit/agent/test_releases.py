@@ -42,12 +42,9 @@ def test_a_release_tells_image_tag_version_time_and_who() -> None:
 
 
 def test_releases_are_read_back_as_they_were_written() -> None:
-    assert releases.read(config_map(kept(3))) == kept_like(config_map(kept(3)))
-    assert [release.id for release in releases.read(config_map(kept(3)))] == ["r1", "r2", "r3"]
-
-
-def kept_like(written: dict[str, Any]) -> list[Release]:
-    return [Release(**entry) for entry in json.loads(written["data"]["releases.json"])]
+    written = config_map(kept(3))
+    assert releases.read(written) == [Release(**entry) for entry in json.loads(written["data"]["releases.json"])]
+    assert [release.id for release in releases.read(written)] == ["r1", "r2", "r3"]
 
 
 def test_the_last_ten_are_kept_and_the_numbers_go_on() -> None:
