@@ -96,7 +96,7 @@ def handmade(sandbox: Existing, tmp_path_factory: pytest.TempPathFactory) -> Ite
         secret["data"] = {"secret-id": found["data"]["secret-id"]}
         made = [secret, *_by_hand(role_id)]
         kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(one) for one in made))
-        until(lambda: (get("deployment", AGENT) or {})["status"].get("availableReplicas"), "it runs", 90)
+        until(_has_settled, "it runs, and its controllers have said so", 90)
         yield fleet
     finally:
         for one in reversed(_by_hand("")):
@@ -105,6 +105,15 @@ def handmade(sandbox: Existing, tmp_path_factory: pytest.TempPathFactory) -> Ite
             )
         kubectl("delete", "secret", ACCESS, "-n", NAMESPACE, "--ignore-not-found")
         fleet.remove()
+
+
+def _has_settled() -> bool:
+    """Whoever looks at versions must not see a status that was still to come."""
+    status = (get("deployment", AGENT) or {}).get("status") or {}
+    reasons = [one["reason"] for one in status.get("conditions") or []]
+    eso = [get("externalsecret", f"{AGENT}-env-secret"), get("secretstore", f"{AGENT}-vault")]
+    synced = all(((one or {}).get("status") or {}).get("conditions") for one in eso)
+    return bool(status.get("availableReplicas") and "NewReplicaSetAvailable" in reasons and synced)
 
 
 def _pod() -> Object:
