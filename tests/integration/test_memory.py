@@ -103,12 +103,13 @@ def mend(agent: str, script: str) -> None:
     kubectl("delete", "pod", name, "-n", NAMESPACE)
 
 
-def test_an_emptied_volume_gets_no_gateway_and_is_told(remembers: Callable[[str], Fleet]) -> None:
+def test_an_emptied_volume_gets_no_gateway_and_is_told(remembers: Callable[[str], Fleet], watched: PodWatch) -> None:
     """Trials A6: a new configuration was seeded, the pod was Ready, "nothing to do"."""
     agent = "memoria-vazia"
     fleet = remembers(agent)
     before = identity(agent)
     in_pod(agent, f"rm -rf {FOLDER}/* {FOLDER}/.[!.]*")
+    watched.excuse(agent)  # a ReplicaSet does not wait for the pod that ends
     kubectl("delete", "pod", pods(agent)[0]["metadata"]["name"], "-n", NAMESPACE)
     assert refused(agent) == f"expected {before}, found none"
     run = fleet.rollout(agent)

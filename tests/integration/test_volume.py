@@ -17,7 +17,7 @@ from tests.sandbox.proxy import Through
 
 Make = Callable[..., Fleet]
 #: Seconds for which a pod runs on after it was told to end.
-DRAIN = 14
+DRAIN = 20
 SLOW = {"agent_grace_seconds": DRAIN}
 #: Ignores SIGTERM, and so takes the whole of its grace.
 ENV = {"TESTGATEWAY_IGNORE_SIGTERM": "1"}
