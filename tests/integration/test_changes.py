@@ -35,7 +35,7 @@ def _to(cidr: str) -> list[Object]:
 
 
 def _from(app: str) -> list[Object]:
-    return [{"from": [{"podSelector": {"matchLabels": {"app": app}}}]}]
+    return [{"podSelector": {"matchLabels": {"app": app}}}]
 
 
 OPTIONS = {
