@@ -15,7 +15,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SYNC_LOOK
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import (
-    force_sync,
+    ask_for_sync,
     is_synced,
     not_ready,
     see_access,
@@ -141,15 +141,9 @@ def prove(
                 context.progress(
                     f"{agent.name}: Secret {name} is behind Vault ({len(wrong)} keys); asking ESO to sync now"
                 )
-                try:
-                    before = force_sync(agent, kube, writer)
-                    refused = ""
+                before, refused = ask_for_sync(agent, kube, writer)
+                if not refused:  # else it is asked again at the next look: waited for like ESO itself
                     asked_for = wanted
-                except AgentError as error:
-                    if not (error.is_refusal or error.kind is ErrorKind.UNAVAILABLE):
-                        raise
-                    # ESO's own webhook, where ESO is down, or a policy about to change: waited for like ESO.
-                    refused = error.message
             watching.wait(min(SYNC_LOOK, timeout - (time.monotonic() - started)))
 
 
@@ -169,7 +163,7 @@ def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: st
         f"{timeout} s; unequal: {', '.join(wrong[:6])}"
     ]
     if refused:
-        lines.append(f"the External Secrets Operator could not be asked: {refused}")
+        lines.append(refused)
     elif unready:
         lines.append(unready[0])
     elif is_synced(external, before):

@@ -127,8 +127,18 @@ def _not_synced(agent: Home, store: Object, external: Object, timeout: int) -> A
     )
 
 
-def force_sync(agent: Home, kube: Kube, writer: Writer) -> str:
-    """ESO is asked to refresh at once. What it stood at before, for is_synced."""
+def ask_for_sync(agent: Home, kube: Kube, writer: Writer) -> tuple[str, str]:
+    """ESO is asked to refresh at once. What it stood at before, for is_synced; or '' and why nobody could ask it: its
+    own webhook, where ESO is down, or a policy about to change."""
+    try:
+        return _force_sync(agent, kube, writer), ""
+    except AgentError as error:
+        if not (error.is_refusal or error.kind is ErrorKind.UNAVAILABLE):
+            raise
+        return "", f"the External Secrets Operator could not be asked: {error.message}"
+
+
+def _force_sync(agent: Home, kube: Kube, writer: Writer) -> str:
     live = kube.get(EXTERNAL_SECRET, agent.namespace, names.external_secret(agent.name))
     if live is None:
         raise AgentError(
@@ -145,12 +155,9 @@ def outlast(agent: Home, kube: Kube, writer: Writer, timeout: int) -> str:
     the most). The Secret must be read after this.
     """
     deadline = time.monotonic() + min(timeout, SYNC_UNDER_WAY)
-    try:
-        before = force_sync(agent, kube, writer)
-    except AgentError as error:
-        if not (error.is_refusal or error.kind is ErrorKind.UNAVAILABLE):
-            raise
-        return f"the External Secrets Operator could not be asked: {error.message}"
+    before, refused = ask_for_sync(agent, kube, writer)
+    if refused:
+        return refused
     selection = Selection(EXTERNAL_SECRET, fields=f"metadata.name={names.external_secret(agent.name)}")
     with Watching(kube, agent.namespace, (selection,)) as watching:
         while not is_synced(next(iter(watching.objects(EXTERNAL_SECRET)), None), before):

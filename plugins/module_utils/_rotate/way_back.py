@@ -68,11 +68,22 @@ def restore(it: Rotation, journal: Journal) -> Journal:
     return it.write(replace(journal, base_version=version))
 
 
+def _outlast(it: Rotation) -> str:
+    """Once ESO has ended what it had under way ''; where that is not known, what a person has to look at."""
+    it.run.context.progress(f"{it.agent}: asking ESO to sync now, and waiting for what it has under way")
+    why = outlast(it.run.agent, it.run.kube, it.run.writer, it.run.params["sync_timeout"])
+    if not why:
+        return ""
+    return (
+        f"{why}. What it had under way could still bring the values that were taken back: "
+        f"status.yml -e agent={it.agent} -e secrets=true"
+    )
+
+
 def prove_old(it: Rotation, journal: Journal) -> Journal:
     """Proved with the old values; ends in failure, with both stories, unless it was asked for."""
     try:
-        it.run.context.progress(f"{it.agent}: asking ESO to sync now, and waiting for what it has under way")
-        doubt = outlast(it.run.agent, it.run.kube, it.run.writer, it.run.params["sync_timeout"])
+        doubt = _outlast(it)
         proof = prove_secret(it)
         if it.standing(journal).where is not Standing.OLD:
             return journal  # somebody wrote to it meanwhile
@@ -95,13 +106,9 @@ def prove_old(it: Rotation, journal: Journal) -> Journal:
         return journal
     journal = it.close(journal, journals.ROLLED_BACK)
     it.run.did("back", f"rotation {journal.rotation_id} is rolled back; {it.agent} runs with the old values, verified")
-    if doubt:
-        doubt = (
-            f"{doubt}. What it had under way could still bring the values that were taken back: "
-            f"status.yml -e agent={it.agent} -e secrets=true"
-        )
     if it.abort:
-        it.run.warnings += [f"{it.agent}: {doubt}"] if doubt else []
+        if doubt:
+            it.run.warnings.append(f"{it.agent}: {doubt}")
         return journal
     lines = [
         journal.failure,
