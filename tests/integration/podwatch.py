@@ -1,7 +1,7 @@
 """Every pod, from one watch without gaps: which of an agent's came up, and whether two gateways had one volume.
 
 One such watch runs beside all integration tests (conftest). A test that puts a second gateway there itself says so
-before (`excuse`).
+around it (`excused`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -36,8 +38,10 @@ class PodWatch:
         self._namespace = namespace
         #: claim -> uid -> pod.
         self._pods: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-        #: claim -> the Deployment's generation when a test put a second gateway there.
-        self._excused: dict[str, int] = {}
+        #: claim -> the Deployment's generation when a test had put a second gateway there; None while it does.
+        self._excused: dict[str, int | None] = {}
+        #: claim -> names of what stood together then.
+        self._left: dict[str, set[str]] = defaultdict(set)
         self._stopped = threading.Event()
         self._gone = False
         self._thread = threading.Thread(target=self._follow, name="pod-watch", daemon=True)
@@ -97,10 +101,15 @@ class PodWatch:
             self._version = event["raw_object"]["metadata"]["resourceVersion"]
             self._keep(event["type"], event["raw_object"])
 
-    def excuse(self, agent: str, claim: str = "") -> None:
-        """The test itself puts a second gateway on this agent's volume now. It is excused until our next write to the
-        agent's Deployment, and no longer."""
-        self._excused[claim or f"{agent}-state"] = self._generation(agent)
+    @contextmanager
+    def excused(self, agent: str, claim: str = "") -> Iterator[None]:
+        """The test itself puts a second gateway on this agent's volume meanwhile. It is excused until the next change
+        of the agent's Deployment after it, and no longer; then what it has put there may end, beside nothing new."""
+        claim = claim or f"{agent}-state"
+        self._excused[claim] = None
+        self._left[claim].clear()
+        yield
+        self._excused[claim] = self._generation(agent)
 
     def _generation(self, agent: str) -> int:
         try:
@@ -110,13 +119,13 @@ class PodWatch:
                 raise
             return 0
 
-    def _is_excused(self, claim: str) -> bool:
-        if claim not in self._excused:
-            return False
-        if self._generation(claim.removesuffix("-state")) == self._excused[claim]:
-            return True
-        del self._excused[claim]
-        return False
+    def _is_excused(self, claim: str, found: Collection[str]) -> bool:
+        if claim in self._excused:
+            if self._excused[claim] in (None, self._generation(claim.removesuffix("-state"))):
+                self._left[claim].update(found)
+                return True
+            del self._excused[claim]
+        return self._left[claim].issuperset(found)
 
     def _keep(self, event: str, pod: dict[str, Any]) -> None:
         meta = pod["metadata"]
@@ -132,7 +141,7 @@ class PodWatch:
             found = tuple(sorted(one["metadata"]["name"] for one in running))
             if len(found) == 1 and len(containers) > 1 and not _has_ended(pod):
                 found = tuple(f"{meta['name']}/{name}" for name in containers)
-            if len(found) > 1 and not self._is_excused(claim):
+            if len(found) > 1 and not self._is_excused(claim, found):
                 self.together.append(found)
 
 

@@ -49,11 +49,12 @@ def _by_hand(role_id: str) -> list[Object]:
         "target": {"name": f"{AGENT}-env"},
         "dataFrom": [{"extract": {"key": f"agents/{AGENT}"}}],
     }
+    configured = f"""echo '{{"gateway": {{"mode": "local"}}}}' > {FOLDER}/openclaw.json"""
     container = {
         "name": AGENT,
         "image": f"{TESTGATEWAY}:latest",
         "command": ["sh", "-c"],
-        "args": ["exec openclaw gateway run --bind lan --port 18789"],
+        "args": [f"{configured}; exec openclaw gateway run --bind lan --port 18789"],
         "envFrom": [{"secretRef": {"name": f"{AGENT}-env"}}],
         "volumeMounts": [{"name": "data", "mountPath": FOLDER}],
     }

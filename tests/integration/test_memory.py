@@ -109,8 +109,8 @@ def test_an_emptied_volume_gets_no_gateway_and_is_told(remembers: Callable[[str]
     fleet = remembers(agent)
     before = identity(agent)
     in_pod(agent, f"rm -rf {FOLDER}/* {FOLDER}/.[!.]*")
-    watched.excuse(agent)  # a ReplicaSet does not wait for the pod that ends
-    kubectl("delete", "pod", pods(agent)[0]["metadata"]["name"], "-n", NAMESPACE)
+    with watched.excused(agent):  # a ReplicaSet does not wait for the pod that ends
+        kubectl("delete", "pod", pods(agent)[0]["metadata"]["name"], "-n", NAMESPACE)
     assert refused(agent) == f"expected {before}, found none"
     run = fleet.rollout(agent)
     message = message_of(run, agent)
@@ -241,8 +241,8 @@ def test_a_crash_loop_that_was_mended_on_the_volume_is_begun_afresh(
     assert "ended 2 times (exit code 3" in message
     assert "This is the last good release itself" in message
     until(loops, "the new one does, too", 120)
-    watched.excuse(agent)
-    mend(agent, f"rm {FOLDER}/broken")
+    with watched.excused(agent):
+        mend(agent, f"rm {FOLDER}/broken")
     foretold = fleet.rollout(agent, "--check").ok()
     assert "new pod: its gateway ends again and again: a new pod begins afresh" in foretold.output
     before = pods(agent)[0]["metadata"]["uid"]

@@ -135,8 +135,8 @@ def test_a_gateway_beside_an_agent_with_nothing_to_do_is_told_too(
     fleet = make_fleet(agent)
     fleet.rollout(agent).ok()
     loose = pods(agent)[0]["metadata"]["name"]
-    watched.excuse(agent)
-    kubectl("label", "pod", loose, "-n", NAMESPACE, "app.kubernetes.io/instance-")
+    with watched.excused(agent):
+        kubectl("label", "pod", loose, "-n", NAMESPACE, "app.kubernetes.io/instance-")
     try:
         until(lambda: any(one["metadata"]["name"] != loose for one in pods(agent)), "the Deployment makes another")
         for words in ((), ("--check",)):

@@ -104,6 +104,8 @@ def compare(wanted: Object, live: Object) -> list[Change]:
             if one.wanted is ABSENT and (shrank or one.operation == "Apply") and not _is_the_servers(one):
                 was = "" if _HOLDS_VARIABLES.search(one.path) else f", was {_shown(one.live)}"
                 gone.setdefault(one.path, Change(one.path, f" removed{was}", goes=True))
+            elif one.wanted is not ABSENT and _is_remade(one):
+                remade[one.path] = Change(one.path, f": {_shown(one.live)} -> {_shown(one.wanted)}")
             continue
         theirs[one.path] = one.manager
         if one.wanted is not ABSENT and _is_remade(one):
@@ -128,7 +130,7 @@ def _is_the_servers(one: Owned) -> bool:
 
 
 def _is_remade(one: Owned) -> bool:
-    """A list or a map that has one owner as a whole: what another hand has put into it is no field of its own."""
+    """A list or a map that has one owner as a whole: what is too much in it is no field of its own."""
     return isinstance(one.live, dict | list) and _plain(one.live) != _plain(one.wanted)
 
 
@@ -140,6 +142,12 @@ def _plain(value: Any) -> Any:
         items = [_plain(item) for item in value]
         return sorted(items) if all(isinstance(item, str) for item in items) else items
     return value
+
+
+def is_our_last_word(wanted: Object, live: Object) -> bool:
+    """Whether what we applied last is this very wish: whatever is otherwise was done by another hand then, even where
+    the server keeps no name of it (a number of 0, a field that was taken away)."""
+    return _seal(wanted) == _seal(live) != ""
 
 
 def _seal(item: Object) -> str:

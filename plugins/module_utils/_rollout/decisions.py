@@ -136,13 +136,20 @@ def stamps_for(agent: Agent, live: Live, vault: str | None, restart_id: str) -> 
     """vault: the stamp of what stands there; None where nobody asked. What is not this run's to change is carried
     forward, and so is the stamp of the same values. A changed seed alone restarts nothing. Without proof by Vault a
     stamp stays only while nothing else makes a new pod: that pod may read newer values."""
-    restart = restart_id or live.template_annotation(names.RESTART_ID)
+    kept = carried(agent, live, vault, restart_id)
+    if kept.secret_version and live.deployment and not _makes_a_pod(_changes(agent, live, kept)):
+        return kept
+    return Stamps(UNPROVED if vault is None else vault, kept.restart_id)
+
+
+def carried(agent: Agent, live: Live, vault: str | None, restart_id: str) -> Stamps:
+    """As they stand in the pod's template, but for what is another secret or another restart."""
     there = live.stamp
-    seed = live.seed if live.seed != seed_text(agent) else ""
-    carried = Stamps(there if vault is None or stamp.is_same(there, vault) else vault, restart, seed)
-    if carried.secret_version and live.deployment and not _makes_a_pod(_changes(agent, live, carried)):
-        return carried
-    return Stamps(UNPROVED if vault is None else vault, restart)
+    return Stamps(
+        there if vault is None or stamp.is_same(there, vault) else vault,
+        restart_id or live.template_annotation(names.RESTART_ID),
+        live.seed if live.seed != seed_text(agent) else "",
+    )
 
 
 def _changes(agent: Agent, live: Live, stamps: Stamps) -> list[Change] | None:

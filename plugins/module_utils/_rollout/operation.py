@@ -48,6 +48,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent i
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.admission import as_admitted, kept_as_it_is
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import (
     Failed,
     SecretMoved,
@@ -103,10 +104,10 @@ def rollout(params: Params, context: Context) -> Result:
         idle = None
         if context.check_mode or _may_be_idle(run, seen, vault, restart_id):
             live = _look(run)
-            stamps = stamps_for(run.agent, live, vault, restart_id or _restart_of(run, live))
+            due = restart_id or _restart_of(run, live)
             if context.check_mode:
-                return _foretell(run, live, stamps)
-            plan = decide(run.agent, live, stamps)
+                return _foretell(run, live, vault, due)
+            plan = decide(run.agent, live, stamps_for(run.agent, live, vault, due))
             if not plan.todo:
                 run.require_alone(live)
                 idle = _result(run, version_of(plan.stamps.secret_version), releases.last_good(live.releases))
@@ -139,6 +140,13 @@ def _wanted(run: Session[Agent], live: Live, stamps: Stamps) -> Object:
     if release := _release_of(run, live):
         return releases.revived(release, stamps.secret_version, live.facts, run.agent.name)
     return sealed(deployment(run.agent, stamps, live.facts))
+
+
+def _stamps(run: Session[Agent], live: Live, vault: str | None, restart_id: str) -> tuple[Stamps, dict[str, list[str]]]:
+    """And what the cluster itself sets in the Deployment, whatever is applied."""
+    if run.params["to_release"]:
+        return stamps_for(run.agent, live, vault, restart_id), {}
+    return as_admitted(run.kube, run.agent, live, vault, restart_id)
 
 
 def _may_be_idle(run: Session[Agent], live: Live, vault: str | None, restart_id: str) -> bool:
@@ -184,7 +192,7 @@ def _locked(run: Session[Agent], vault: str | None, restart_id: str, *, marks: b
     for _turn in range(_TURNS):
         proof = prove_secret(run, variables, asks=not is_new)
         vault = None if proof.stamp == UNPROVED else proof.stamp
-        stamps = stamps_for(run.agent, live, vault, due)
+        stamps, _kept = _stamps(run, live, vault, due)
         wanted = _wanted(run, live, stamps)
         config_map = expect(run, live, wanted)
         try:
@@ -253,13 +261,15 @@ def _remove_unwanted(run: Session[Agent], live: Live) -> None:
         run.writer.remove(policy)
 
 
-def _foretell(run: Session[Agent], live: Live, stamps: Stamps) -> Result:
+def _foretell(run: Session[Agent], live: Live, vault: str | None, restart_id: str) -> Result:
     """Check mode: every apply as a dry run, so that the server's own admission speaks; nothing is written."""
+    stamps, kept = _stamps(run, live, vault, restart_id)
     wanted = _wanted(run, live, stamps)
     if release := _release_of(run, live):
         plan = back_to(release.id, run.agent, wanted, live, stamps)
     else:
-        plan = decide(run.agent, live, stamps)
+        kept |= kept_as_it_is(run.kube, live, supporting(run.agent, live.facts, live.claim))
+        plan = decide(run.agent, live, stamps, kept)
     expect(run, live, wanted)
     for manifest in (*supporting(run.agent, live.facts, live.claim), wanted):
         run.writer.apply(manifest, live.objects.get(manifest["kind"]))

@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import stamp
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import of_word
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live, look_at_fleet
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import supporting
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import stamp_of
@@ -177,19 +178,21 @@ def _plan_of(
         if found.current is not None:
             there = _stamp(entry, found, live.stamp, agent)
     restart_id = params["restart_id"] if params["operation"] == "restart" else ""
-    stamps = stamps_for(settled, live, there, restart_id or restart)
-    plan = decide(settled, live, stamps)
-    return _as_admitted(kube, settled, live, plan) if plan.todo and live.deployment else plan
+    due = restart_id or restart
+    plan = decide(settled, live, stamps_for(settled, live, there, due))
+    return _as_admitted(kube, settled, live, there, due) or plan if plan.todo and live.deployment else plan
 
 
-def _as_admitted(kube: Kube, agent: Agent, live: Live, plan: AgentPlan) -> AgentPlan:
+def _as_admitted(kube: Kube, agent: Agent, live: Live, there: str | None, restart_id: str) -> AgentPlan | None:
+    """None where the server would take all that is to be changed."""
     # What writes is loaded where there is something to do: a plan with nothing of it consists of little but imports.
-    from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.admission import kept_as_it_is
+    from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.admission import as_admitted, kept_as_it_is
 
-    kept = kept_as_it_is(kube, agent, live, plan.stamps)
+    stamps, kept = as_admitted(kube, agent, live, there, restart_id)
+    kept |= kept_as_it_is(kube, live, supporting(agent, live.facts, live.claim))
     if not kept:
-        return plan
-    plan = decide(agent, live, plan.stamps, kept)
+        return None
+    plan = decide(agent, live, stamps, kept)
     notes = [f"{kind}: the cluster itself sets {', '.join(fields)}" for kind, fields in kept.items()]
     return replace(plan, notes=[*plan.notes, *notes])
 

@@ -17,7 +17,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster 
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare, shown
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare, is_our_last_word, shown
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     CLAIM,
     CONFIG_MAP,
@@ -153,7 +153,8 @@ def _drift(known: Live) -> list[str]:
         return []
     stamp = known.stamp
     wanted = releases.of_running(release, stamp, known.facts, known.deployment)
-    return shown(change for change in compare(wanted, known.deployment) if change.manager)
+    changes = compare(wanted, known.deployment)
+    return shown(change for change in changes if change.manager or is_our_last_word(wanted, known.deployment))
 
 
 def health(live: Object | None, pods: list[Object]) -> str:

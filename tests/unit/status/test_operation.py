@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import RENDERED
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import _describe, health
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.table import table
 from tests.unit.builders import READY, RUNNING, agent, live_of, pod, running_deployment, served, waiting
@@ -167,6 +168,8 @@ def test_what_other_hands_have_changed_is_said_beneath_and_our_own_newer_release
     found = {kind: {one["metadata"]["name"]: one} for kind, one in live.objects.items()}
     found["Lease"] = {}
     deployment = found["Deployment"]["roberval"]
+    seal = deployment["metadata"]["annotations"][RENDERED]
+    deployment["metadata"]["annotations"][RENDERED] = "newer"
     deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 60
     assert _describe("roberval", "bots", found, [], 0.0)["drift"] == []
     fields: dict[str, Any] = {"f:spec": {"f:replicas": {}, "f:minReadySeconds": {}}}
@@ -176,3 +179,11 @@ def test_what_other_hands_have_changed_is_said_beneath_and_our_own_newer_release
     row = _describe("roberval", "bots", found, [], 0.0)
     assert row["drift"] == ["spec.replicas: 3 -> 1 (by kubectl-edit)"]
     assert table([row])[2] == "roberval: changed by hand: spec.replicas: 3 -> 1 (by kubectl-edit)"
+    # A number of 0 has no owner, and a field that was taken away has none either.
+    deployment["metadata"].update(managedFields=[])
+    deployment["metadata"]["annotations"][RENDERED] = seal
+    deployment["spec"]["replicas"] = 0
+    assert _describe("roberval", "bots", found, [], 0.0)["drift"] == [
+        "spec.replicas: 0 -> 1",
+        "spec.template.spec.terminationGracePeriodSeconds: 60 -> 330",
+    ]
