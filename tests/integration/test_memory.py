@@ -51,7 +51,8 @@ def identity(agent: str) -> str:
     found = get("configmap", f"{agent}-releases")
     assert found
     recorded = str(found["data"]["volume"])
-    assert in_pod(agent, f"cat {FOLDER}/volume.id") == recorded
+    statuses = [pod["status"].get("initContainerStatuses") for pod in pods(agent)]
+    assert in_pod(agent, f"cat {FOLDER}/volume.id") == recorded, statuses
     return recorded
 
 

@@ -101,7 +101,8 @@ def identity_of(pod: Object) -> str:
     """What its init container said that the volume is; '' where it said nothing."""
     status = next((one for one in container_statuses(pod, init=True) if one["name"] == INIT_CONTAINER), {})
     end = (status.get("state") or {}).get("terminated") or {}
-    told = str(end.get("message") or "")
+    # A word of the runtime's own comes before the container's.
+    told = str(end.get("message") or "").rpartition(": ")[2]
     return told if not end.get("exitCode") and _IDENTITY.fullmatch(told) else ""
 
 
