@@ -46,6 +46,13 @@ options:
       - Logs in as each agent's ESO would, to see what its policy allows, and revokes that token at once.
     type: bool
     default: false
+  gateway:
+    description:
+      - Also ask each gateway that runs what it says of itself, such as a channel that is down. See
+        RV(agents[].gateway).
+      - Takes half a second for each agent, and the right to C(create) C(pods/portforward).
+    type: bool
+    default: false
   places:
     description:
       - For O(secrets=true). Agents whose secret stands elsewhere than by default. Each name with some of
@@ -155,6 +162,12 @@ agents:
       type: list
       elements: str
       sample: []
+    gateway:
+      description: With O(gateway=true), why the gateway says that it is not ready, or why it could not be asked. Empty
+        where it is ready, and where no pod runs.
+      type: list
+      elements: str
+      sample: ["the gateway says that it is not ready: discord"]
     restarts:
       description: How often the gateway's container was started again in its pod.
       type: int

@@ -83,7 +83,7 @@ _NOT_OF_A_ROLLOUT = ("name", "image", "restart_id", "foretold_keys", "to_release
 ROLLOUT = Source("agent", argspec.ROLLOUT_MODULE, _NOT_OF_A_ROLLOUT, "agent_rollout", "rollout")
 _OF_A_RENEWAL = ("secret_id", "rotation_id", "sync_timeout")
 PROVISION = Source("agent", argspec.ACCESS_MODULE, ("name", *_OF_A_RENEWAL), "agent_access", "provision")
-_OF_A_STATUS = {"secrets": "agent_status_secrets"}
+_OF_A_STATUS = {"secrets": "agent_status_secrets", "gateway": "agent_status_gateway"}
 STATUS = Source("agent", argspec.INFO_MODULE, ("names", "places"), "agent_info", "status", _OF_A_STATUS)
 ROTATION = Source("agent_secrets", argspec.ROTATION_MODULE, ("name",), "agent_rotation", "rotate")
 #: A renewal reads none of these.

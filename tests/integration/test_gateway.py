@@ -16,7 +16,14 @@ def test_a_channel_that_is_down_is_a_warning_at_once(make_fleet: Make) -> None:
     agent = "porta-canal"
     fleet = make_fleet(agent, variables={"agent_env": {"TESTGATEWAY_READY_FAILING": "discord,telegram"}})
     run = fleet.rollout(agent).ok()
-    assert "the gateway says that it is not ready: discord, telegram" in " ".join(run.output.split())
+    words = "the gateway says that it is not ready: discord, telegram"
+    assert words in " ".join(run.output.split())
+    one = fleet.play("playbooks/status.yml", "-e", f"agent={agent}").ok()
+    assert f"{agent}: {words}" in one.output
+    assert words not in fleet.play("playbooks/status.yml").ok().output, (
+        "of a fleet the gateways are asked where it is said"
+    )
+    assert words in fleet.play("playbooks/status.yml", "-e", "gateway=true").ok().output
 
 
 def test_a_token_that_no_release_would_take_takes_nothing_back(make_fleet: Make) -> None:

@@ -28,6 +28,8 @@ KUBE_RETRIES = 60.0
 #: Sealed is told at once; this is for a Vault that changes its leader.
 VAULT_RETRIES = 20.0
 REGISTRY_RETRIES = 20.0
+#: A look at one gateway out of many, that nothing depends on.
+GATEWAY_LOOK = 3.0
 #: A gateway that is busy, or closes its port-forward, after it has become ready.
 GATEWAY_RETRIES = 90.0
 #: What is left for that of the timeout of a rollout, at the least.

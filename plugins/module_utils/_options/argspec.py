@@ -174,6 +174,7 @@ INFO_MODULE: Spec = {
     "namespace": AGENT["namespace"],
     "names": {"type": "list", "elements": "str"},
     "secrets": {"type": "bool", "default": False, "no_log": False},
+    "gateway": {"type": "bool", "default": False},
     "places": {"type": "dict", "default": {}},
 }
 #: The options of one agent inside the plan of a run, and of the whole role.

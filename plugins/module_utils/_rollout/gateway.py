@@ -171,8 +171,9 @@ def readiness_warnings(kube: Kube, namespace: str, pod: str, budget: Budget) -> 
 
     try:
         _status, body = _patiently(kube, namespace, pod, "GET", "/readyz", "", budget, is_answer)
-    except AgentError:
-        return ["the gateway's /readyz gave no answer that can be read"]
+    except AgentError as error:
+        is_refused = error.kind is ErrorKind.FORBIDDEN
+        return [error.message if is_refused else "the gateway's /readyz gave no answer that can be read"]
     said = _readiness(body) or {}
     failing = ", ".join(map(str, said.get("failing") or []))
     return [] if said.get("ready") else [f"the gateway says that it is not ready: {failing or 'it does not say why'}"]

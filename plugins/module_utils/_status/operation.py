@@ -12,6 +12,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import version_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, NotFound
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import GATEWAY_LOOK
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import is_ready
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
@@ -41,6 +43,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.names i
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.due import begun_again
 from ansible_collections.digitalsys.agents.plugins.module_utils._status import secrets
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.table import table
+
+RUNNING = "running"
 
 
 def _by_name(items: list[Object]) -> dict[str, Object]:
@@ -76,6 +80,9 @@ def info(params: Params, context: Context) -> Result:
                 name = agent["agent"]
                 place = places.get(name) or secrets.place_of(name, namespace, {})
                 agent["secrets"] = secrets.secret_facts(agent, place, servers)
+        if params["gateway"]:
+            for agent in agents:
+                agent["gateway"] = _of_gateway(kube, namespace, agent)
     finally:
         if servers:
             servers.vault.close()
@@ -120,6 +127,7 @@ def _describe(name: str, namespace: str, found: dict[str, dict[str, Object]], po
         "volume_trouble": trouble,
         "volume_phase": (claim.get("status") or {}).get("phase", ""),
         "drift": _drift(known),
+        "gateway": [],
         "restarts": sum(int(gateway_status(pod).get("restartCount") or 0) for pod in of_agent),
         "pods": [pod["metadata"]["name"] for pod in of_agent],
         "node": next((pod["spec"].get("nodeName", "") for pod in of_agent), ""),
@@ -146,6 +154,15 @@ def _of_volume(known: Live, namespace: str, pods: list[Object]) -> str:
     return f"{known.agent}: the volume does not hold the agent's memory: {refused}" if refused else ""
 
 
+def _of_gateway(kube: Kube, namespace: str, agent: Object) -> list[str]:
+    """What it says of itself, where a pod runs."""
+    # What asks a gateway is loaded where one is asked: most looks at a fleet consist of little but imports.
+    from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import readiness_warnings
+
+    is_there = agent["health"] == RUNNING and len(agent["pods"]) == 1
+    return readiness_warnings(kube, namespace, agent["pods"][0], Budget(GATEWAY_LOOK)) if is_there else []
+
+
 def _drift(known: Live) -> list[str]:
     """What other hands have changed since the release that was recorded."""
     release = releases.last_good(known.releases)
@@ -169,7 +186,7 @@ def health(live: Object | None, pods: list[Object]) -> str:
     if len(alive) > 1:
         return "two pods"
     if (live.get("status") or {}).get("availableReplicas"):
-        return "running"
+        return RUNNING
     if any(refused_volume(pod) is not None for pod in alive):
         return "no memory"
     words = {"CrashLoopBackOff": "crashing", "ImagePullBackOff": "no image", "ErrImagePull": "no image"}

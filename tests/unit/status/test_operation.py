@@ -65,6 +65,7 @@ def shown(**fields: Any) -> dict[str, Any]:
         "volume_phase": "Bound",
         "volume_trouble": "",
         "drift": [],
+        "gateway": [],
         "restarts": 0,
         "release": "r3",
         "locked_by": "",
