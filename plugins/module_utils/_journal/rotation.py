@@ -11,7 +11,7 @@ import re
 import secrets
 from dataclasses import asdict, dataclass, field, replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, taken_over
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata
@@ -149,11 +149,7 @@ def write(where: Entry, journal: Journal) -> Journal:
     except CasConflict:
         found = read(where)
         if found is None or _document(found) != _document(journal):
-            raise AgentError(
-                ErrorKind.LOCK_LOST,
-                f"another run has taken over the rotation {journal.rotation_id}",
-                "Let it finish, then look with status.yml.",
-            ) from None
+            raise taken_over(f"the rotation {journal.rotation_id}") from None
         version = found.version  # our own write, whose answer was lost
     return replace(journal, version=version)
 

@@ -107,10 +107,11 @@ def identity_of(pod: Object) -> str:
 
 
 def refused_volume(pod: Object) -> str | None:
-    """Why its init container lets no gateway start on the volume; None where it does, or has not looked yet."""
+    """Why its init container lets no gateway start; None where it does, or has not looked yet."""
     status = next((one for one in container_statuses(pod, init=True) if one["name"] == INIT_CONTAINER), {})
     end = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
-    return str(end.get("message") or "it says nothing of itself") if end.get("exitCode") == WRONG_VOLUME else None
+    told = end.get("message") or "it says nothing of itself"
+    return f"the volume does not hold the agent's memory: {told}" if end.get("exitCode") == WRONG_VOLUME else None
 
 
 def ended(status: Object) -> int:

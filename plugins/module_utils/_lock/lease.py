@@ -112,7 +112,7 @@ class Lock:
             raise AgentError(
                 ErrorKind.LOCK_LOST,
                 f"the lock of {self._agent} was taken over by another run while the API server was out of reach for us",
-                "Let the other run finish, then look with status.yml.",
+                "Let it finish, then look with status.yml.",
             )
         if not known:
             raise AgentError(
@@ -150,7 +150,8 @@ class Lock:
                 raise AgentError(
                     ErrorKind.NOT_OURS,
                     f"Lease {self._name} was not made by this collection",
-                    "Remove it, or choose another agent name.",
+                    f"It is in the way of the agent's lock. Look whose it is: kubectl get lease {self._name} -n "
+                    f"{self._namespace} -o yaml; or choose another agent name.",
                 )
             holder = (live.get("spec") or {}).get("holderIdentity") or ""
             standing = watched.look(live)

@@ -48,7 +48,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_pol
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.operation import renew
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import FromElsewhere, LockedOut, Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import (
+    FromElsewhere,
+    LockedOut,
+    Vault,
+    locked_out,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import (
     is_marked,
     mark,
@@ -246,8 +251,7 @@ class _Access:
             # One more would be refused as well: the renewal lifts that, and proves what it makes.
             raise AgentError(
                 ErrorKind.VAULT,
-                f"{self.agent}: Vault has locked {role} out, since too many logins had failed: whether its SecretID "
-                "works cannot be told",
+                f"{self.agent}: {locked_out(role)}: whether its SecretID works cannot be told",
                 f"ansible-playbook playbooks/rotate_access.yml -e agent={self.agent} lifts that and makes a new one; "
                 "or run this again, 15 minutes after the last failed login.",
                 error.details,

@@ -24,7 +24,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.version im
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import Change, compare, shown
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available, is_going
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import PAUSED, is_available, is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     DEPLOYMENT,
     EXTERNAL_SECRET,
@@ -110,7 +110,7 @@ def refuse_second_owner(agent: Home, live: Live) -> None:
         if found["spec"].get("paused"):
             raise AgentError(
                 ErrorKind.ROLLOUT,
-                f"{agent.name}: the Deployment is paused, so no rollout of it ever ends",
+                f"{agent.name}: {PAUSED}",
                 f"kubectl rollout resume deployment/{agent.name} -n {agent.namespace}",
             )
 

@@ -22,10 +22,11 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
 
 #: How the key of one begins.
 _VOLUME, _CRASH, _SECRET = "volume-", "crash-", "secret-"
+BEGUN_AGAIN = "its container began again since it was proved, and its Secret is another"
 _WHY = {
     _VOLUME: "its volume was refused: a new pod looks again",
     _CRASH: "its gateway ends again and again: a new pod begins afresh",
-    _SECRET: "its container began again since it was proved, and its Secret is another: what it reads is not known",
+    _SECRET: f"{BEGUN_AGAIN}: what it reads is not known",
 }
 
 

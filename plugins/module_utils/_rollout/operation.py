@@ -20,7 +20,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import version_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, never_still
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import stamp_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import (
@@ -205,12 +205,9 @@ def _locked(run: Session[Agent], vault: str | None, restart_id: str, *, marks: b
         except Failed as failure:
             go_back(run, failure.diagnosis, wanted, live, proof)
     else:
-        raise AgentError(
-            ErrorKind.CONFLICT,
-            f"{run.agent.name}: Secret {names.env_secret(run.agent.name)} keeps being changed by somebody else",
-            f"Look who writes to it, or to {run.agent.vault_mount}/{run.agent.vault_path} in Vault (vault kv metadata "
-            "get); then run the same command again.",
-        )
+        place = f"{run.agent.vault_mount}/{run.agent.vault_path}"
+        secret = f"{run.agent.name}: Secret {names.env_secret(run.agent.name)}"
+        raise never_still(secret, f"or to {place} in Vault: vault kv metadata get")
     version = version_of(stamps.secret_version)
     if pod is None:
         return _result(run, version)  # nothing was proved

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, never_still
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_syncing
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
@@ -217,11 +217,8 @@ def _go(it: Rotation, journal: Journal) -> Journal:
         journal = STEPS[next_step(journal.phase, it.standing(journal).where, abort=it.abort)](it, journal)
     if journal.closed:
         return journal
-    raise AgentError(
-        ErrorKind.CONFLICT,
-        f"{it.agent}: Vault's {it.live_entry} keeps being changed by somebody else",
-        "Look who writes to it (vault kv metadata get); then run again: the rotation goes on.",
-    )
+    again = "run the same command again: the rotation goes on"
+    raise never_still(f"{it.agent}: Vault's {it.live_entry}", "vault kv metadata get", again)
 
 
 def _ended_unreported(it: Rotation, journal: Journal, lock: Lock, asked: _Asked, keys: list[str]) -> bool:

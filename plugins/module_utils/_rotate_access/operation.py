@@ -43,6 +43,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client im
     LockedOut,
     Refused,
     Vault,
+    locked_out,
 )
 
 #: All that it may patch: the Secret, and what a sync of ESO is asked for by.
@@ -129,8 +130,8 @@ class _Renewal:
                 raise
             raise AgentError(
                 ErrorKind.VAULT,
-                f"{self.agent.name}: Vault has locked {self.role} out, since too many logins had failed, and this "
-                "token may not lift that (update on sys/locked-users/auth_approle_*)",
+                f"{self.agent.name}: {locked_out(self.role)}, and this token may not lift that "
+                "(update on sys/locked-users/auth_approle_*)",
                 "No SecretID was destroyed. Have the policy mended (docs/permissions/operator.hcl), or wait: Vault "
                 "lets it in again 15 minutes after the last failed login, where nobody set another time. Then run the "
                 "same command again: it goes on.",

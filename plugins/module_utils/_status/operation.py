@@ -151,7 +151,7 @@ def _of_volume(known: Live, namespace: str, pods: list[Object]) -> str:
     except AgentError as error:
         return error.message
     refused = next((words for pod in pods if (words := refused_volume(pod)) is not None), "")
-    return f"{known.agent}: the volume does not hold the agent's memory: {refused}" if refused else ""
+    return f"{known.agent}: {refused}" if refused else ""
 
 
 def _of_gateway(kube: Kube, namespace: str, agent: Object) -> list[str]:

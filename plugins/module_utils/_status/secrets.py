@@ -40,12 +40,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_mount, home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import PLACE
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import in_words
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.due import BEGUN_AGAIN
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import (
     FromElsewhere,
     LockedOut,
     Refused,
     Vault,
+    locked_out,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept, Metadata
 
@@ -222,7 +224,7 @@ def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotat
     begun_with = agent["secret_of_container"]
     if begun_with and (live is None or live["metadata"]["resourceVersion"] != begun_with):
         facts["in_pod"] = UNKNOWN
-        notes.append("its container began again since it was proved, and its Secret is another: rollout.yml")
+        notes.append(f"{BEGUN_AGAIN}: rollout.yml")
     if facts["in_pod"] == PENDING and not rotating:
         notes.append(f"the pod was started with version {stamp}, Vault has {version}: rollout.yml makes a new one")
     return facts
@@ -339,7 +341,7 @@ def _access(place: Place, at: Servers, notes: list[str]) -> Object:
     if facts["secret_id"] == REFUSED:
         notes.append(f"its SecretID does not log in, so ESO copies nothing: {again}")
     elif facts["secret_id"] == LOCKED_OUT:
-        notes.append(f"Vault has locked {role} out, since too many logins had failed; ESO copies nothing: {again}")
+        notes.append(f"{locked_out(role)}; ESO copies nothing: {again}")
     elif facts["secret_id"] == ENDED:
         notes.append(f"its SecretID ended at {facts['secret_id_expires']}, so ESO copies nothing: {again}")
     elif facts["secret_id"] == ENDS_SOON:

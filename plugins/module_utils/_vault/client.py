@@ -47,6 +47,10 @@ class LockedOut(Refused):
     ESO that tries on with a SecretID that has ended is enough for that."""
 
 
+def locked_out(role: str) -> str:
+    return f"Vault has locked {role} out, since too many logins had failed"
+
+
 class FromElsewhere(Refused):
     """The login is bound to other addresses than this machine's: whether it works there cannot be told from here."""
 
