@@ -21,15 +21,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import
 
 
 def entry(run: Session[Agent]) -> Entry:
-    """Of a run that has logged in to Vault."""
-    assert run.vault
-    return Entry(run.vault, run.agent.vault_mount, run.agent.vault_path)
+    """Its values in Vault."""
+    return Entry(run.vault or run.log_in(), run.agent.vault_mount, run.agent.vault_path)
 
 
 def journal(run: Session[Agent]) -> Entry:
-    """Of its rotations; likewise."""
-    assert run.vault
-    return journals.entry(run.vault, run.agent.vault_mount, run.agent.name)
+    """Of its rotations."""
+    return journals.entry(run.vault or run.log_in(), run.agent.vault_mount, run.agent.name)
 
 
 def prove_secret(run: Session[Agent], variables: Collection[str], *, asks: bool) -> Proof:
