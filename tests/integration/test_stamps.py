@@ -144,7 +144,7 @@ def test_an_image_that_the_cluster_puts_in_its_place_is_no_release(make_fleet: M
         fleet.variables["agent_env"] = {"MARK": "2"}
         run = fleet.rollout(agent)
         message = message_of(run, agent)
-        assert error_of(run, agent)["cause"] == "image"
+        assert error_of(run, agent)["cause"] == "swapped"
         assert f"was given the image {TESTGATEWAY}:latest in place of {good}" in message
         shown = fleet.play("playbooks/status.yml", "-e", f"agent={agent}").ok()
         (result,) = shown.results.values()

@@ -175,7 +175,7 @@ def test_what_is_wrong_with_the_access_of_eso_is_a_note(make_fleet: Make) -> Non
     until_soon = renewed("70h")
     run, facts = told(fleet)
     assert facts["journal_exposed"] is True
-    assert f"{agent}: policy lets ESO read the journal of rotations, kv/data/agents-rotation/{agent}" in run.output
+    assert f"{agent}: ESO may read the journal of rotations, kv/data/agents-rotation/{agent}" in run.output
     assert (facts["secret_id"], facts["secret_id_expires"][:19]) == ("ends soon", until_soon)
     assert 0 < facts["secret_id_seconds_left"] <= 70 * 3600
     assert f"{agent}: its SecretID ends in 2 d: rotate_access.yml -e agent={agent}" in run.output

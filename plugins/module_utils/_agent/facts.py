@@ -125,7 +125,8 @@ def of_deployment(deployment: Object) -> Facts:
     if mounted:
         claim = volume["persistentVolumeClaim"]["claimName"]
         mount = Mount(claim, mounted["mountPath"], mounted.get("subPath") or "")
-    return Facts(mount, gateway.get("name") or "", deployment["spec"]["selector"]["matchLabels"], _replicas(deployment))
+    selector = deployment["spec"]["selector"].get("matchLabels") or {}
+    return Facts(mount, gateway.get("name") or "", selector, _replicas(deployment))
 
 
 def settled(agent: str, deployment: Object | None, record: Record | None, accepted: Mount | None = None) -> Facts:

@@ -123,7 +123,7 @@ def is_recorded(config_map: Object | None, deployment: Object) -> bool:
     return newest is not None and newest.deployment == deployment
 
 
-def revived(release: Release, stamp: str, facts: Facts, agent: str = "") -> Object:
+def revived(release: Release, stamp: str, facts: Facts, agent: str = "", restart_id: str = "") -> Object:
     """The recorded Deployment, stamped with the secret that its new pod will really have, and with what is a
     fact of the cluster today. agent: its name, where the template is taken up instead of another one; then the volume
     is looked at by one of 0.1.0, too. Else it is what runs."""
@@ -136,7 +136,8 @@ def revived(release: Release, stamp: str, facts: Facts, agent: str = "") -> Obje
         for name, value in (meta.get("annotations") or {}).items()
         if name not in (names.SECRET_VERSION, names.SECRET_CONTENT)
     }
-    meta["annotations"] = {**others, **annotations_of(stamp)}
+    restart = {names.RESTART_ID: restart_id} if restart_id else {}
+    meta["annotations"] = {**others, **annotations_of(stamp), **restart}
     return sealed(wanted)
 
 

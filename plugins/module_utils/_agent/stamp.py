@@ -60,11 +60,11 @@ def names_entry(line: str) -> bool:
 def is_same(one: str, other: str) -> bool:
     """Whether they stand for the same values, as far as both tell."""
     first, second = _parts(one), _parts(other)
+    if first.entry and first[:3] == second[:3]:
+        return True
     if first.digest and second.digest:
         return first.digest == second.digest
-    if first.entry and second.entry:
-        return first[:3] == second[:3]
-    return first.version == second.version
+    return not (first.entry and second.entry) and first.version == second.version
 
 
 def told(before: str, now: str) -> str:

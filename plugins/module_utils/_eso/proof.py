@@ -36,7 +36,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import GATEWAY_TOKEN
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept, no_values
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept, no_values, require_kv2
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,11 @@ def check_vault(
     found = entry.read()
     if found is None:
         metadata = entry.metadata()
+        require_kv2(vault, agent.vault_mount)
         if metadata.last or not foretold:
             raise no_values(entry, metadata, agent.name)
         found = Kept({}, 0, metadata.told or {})
-    there = {**dict.fromkeys(foretold, "foretold"), **found.values}
+    there = {**found.values, **dict.fromkeys(foretold, "foretold")}
     require_effective(agent, there, variables, f"Vault's {entry}", replaced)
     return found
 
@@ -124,13 +125,13 @@ def prove(
             if vault and found is None:
                 check_vault(agent, vault)
             wrong = unequal_keys(found.values, there) if found else missing_keys(agent.required_keys, there)
-            if not wrong:
+            if live and not wrong:
                 if variables is None:
                     require_keys(agent, there, f"Secret {name}")
                 else:
                     require_effective(agent, there, variables, f"Secret {name}")
                 line = stamp_of(found, agent, digest_key) if found else UNPROVED
-                return Proof(line, there.get(GATEWAY_TOKEN, ""), (live or {})["metadata"]["resourceVersion"])
+                return Proof(line, there.get(GATEWAY_TOKEN, ""), live["metadata"]["resourceVersion"])
             if time.monotonic() - started > timeout:
                 raise _unequal(agent, kube, wrong, timeout, before, refused)
             wanted = found.version if found else -1
@@ -160,7 +161,7 @@ def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: st
     unready = [words for live in (store, external) if live and condition(live, "Ready") and (words := not_ready(live))]
     lines = [
         f"{agent.name}: Secret {names.env_secret(agent.name)} did not become what Vault has within "
-        f"{timeout} s; unequal: {', '.join(wrong[:6])}"
+        f"{timeout} s; {'unequal: ' + ', '.join(wrong[:6]) if wrong else 'it is not there'}"
     ]
     if refused:
         lines.append(refused)

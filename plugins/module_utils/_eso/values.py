@@ -21,7 +21,7 @@ def digest(values: Mapping[str, str], key: str) -> str:
     if not key:
         return ""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hmac.new(bytes.fromhex(key), text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
+    return hmac.new(bytes.fromhex(key), text.encode(), "sha256").hexdigest()[:32]
 
 
 def stamp_of(found: Kept, agent: Home, digest_key: str) -> str:
@@ -50,13 +50,13 @@ def faults(values: Mapping[str, str], variables: Collection[str], replaced: Coll
     """Key -> why it does not do its work. variables: names that the template sets itself, which a pod reads first.
     replaced: keys that are about to get another value."""
     found = {}
-    for key, value in sorted(values.items()):
+    for key in sorted({*values, *replaced}):
         words = ""
         if not is_variable(key):
             words = "is no name of a variable, so no process gets it"
         elif key in variables:
             words = "is set by agent_env, too, and that is what the pod reads"
-        elif key not in replaced and (wrong := cannot_work(key, value)):
+        elif key not in replaced and (wrong := cannot_work(key, values[key])):
             words = f"cannot be used: {wrong}"
         if words:
             found[key] = words
@@ -67,9 +67,10 @@ def require_effective(
     agent: Home, values: Mapping[str, str], variables: Collection[str], where: str, replaced: Collection[str] = ()
 ) -> None:
     """Every required key is there, and what is there does its work. AgentError 'secret' that names all faults."""
-    require_keys(agent, values, where)
     found = faults(values, variables, replaced)
     if not found:
+        # Last: a key that seems to be missing may be there under a name that is the fault.
+        require_keys(agent, values, where)
         return
     told = "; ".join(f"{key!r} {words}" for key, words in found.items())
     shadowed = [key for key in found if key in variables]

@@ -27,7 +27,7 @@ ROLLOUT_NEEDS: Needs = (
     ("", "persistentvolumeclaims", ("get", "create", "patch")),
     ("networking.k8s.io", "networkpolicies", ("get", "create", "patch")),
     ("external-secrets.io", "secretstores", ("get", "create", "patch")),
-    ("external-secrets.io", "externalsecrets", ("get", "create", "patch")),
+    ("external-secrets.io", "externalsecrets", ("get", "list", "watch", "create", "patch")),
     ("coordination.k8s.io", "leases", ("get", "create", "update")),
 )
 PROBE_NEEDS: Needs = (("", "pods/portforward", ("get", "create")),)

@@ -179,13 +179,14 @@ def differences(wanted: Any, live: Any, path: str = "") -> Iterator[Change]:
     elif isinstance(wanted, list) and isinstance(live, list):
         yield from _of_lists(wanted, live, path)
     elif wanted != live or isinstance(wanted, bool) != isinstance(live, bool):
-        yield Change(path, f": {_told(path, live)} -> {_told(path, wanted)}")
+        yield Change(path, _told(path, live, wanted))
 
 
-def _told(path: str, value: Any) -> str:
-    """Of a variable, as it was written: the kubelet reads $$ as one sign."""
-    is_text = isinstance(value, str) and ".env[" in path
-    return _shown(value.replace("$$", "$") if is_text else value)
+def _told(path: str, live: Any, wanted: Any) -> str:
+    """Of a variable, as it was written: the kubelet reads $$ as one sign. But for two that differ in nothing else."""
+    both = [one.replace("$$", "$") if isinstance(one, str) and ".env[" in path else one for one in (live, wanted)]
+    before, now = both if both[0] != both[1] else (live, wanted)
+    return f": {_shown(before)} -> {_shown(now)}"
 
 
 def _of_lists(wanted: list[Any], live: list[Any], path: str) -> Iterator[Change]:

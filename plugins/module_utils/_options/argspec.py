@@ -131,7 +131,7 @@ ROTATION_MODULE: Spec = {
     **HOME,
     **KEYS,
     "keys": {"type": "list", "elements": "str", "no_log": False, "default": []},
-    "new_value": {"type": "str", "no_log": True},
+    "new_value": {"type": "raw", "no_log": True},
     "rotation_id": {"type": "str"},
     "abort": {"type": "bool", "default": False},
 }

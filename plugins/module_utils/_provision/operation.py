@@ -8,7 +8,7 @@ Made so that it can be killed anywhere and run again: what is there and works is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -58,7 +58,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home impo
     is_marked,
     mark,
     require_home,
-    require_nobodys,
+    require_own,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept, no_values, require_kv2
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.policies import is_policy_of_ours, policy_text
@@ -116,23 +116,19 @@ class _Access:
     def namespace_exists(self) -> bool:
         if self.run.kube.get(NAMESPACE, "", self.namespace) is not None:
             return True
-        words = f"namespace {self.namespace} made"
         if self.run.context.check_mode:
-            self._foretell("namespace", words)
-        else:
-            # Before any lock: a Lease needs it.
-            body = {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": self.namespace, "labels": names.fleet_labels()},
-            }
-            try:
-                self.run.kube.create(body)
-                self.run.did("namespace", words)
-            except Conflict as error:
-                if not error.is_there_already:
-                    raise
-        return not self.run.context.check_mode
+            self._foretell("namespace", f"namespace {self.namespace} made")
+        return False
+
+    def make_namespace(self) -> None:
+        """Before any lock: a Lease needs it."""
+        meta = {"name": self.namespace, "labels": names.fleet_labels()}
+        try:
+            self.run.kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+            self.run.did("namespace", f"namespace {self.namespace} made")
+        except Conflict as error:
+            if not error.is_there_already:
+                raise
 
     def require_no_strangers(self, there: bool) -> None:
         """Whatever is somebody else's, in Vault and in the cluster, is named at once and before any write."""
@@ -156,13 +152,16 @@ class _Access:
         require_kv2(self.vault, self.mount)
         entry = Entry(self.vault, self.mount, self.path)
         found = entry.read()
-        values, version, told, _written = found or Kept({}, 0, {})
-        if found is None:
+        values, version, told, *_rest = found or Kept({}, 0, {})
+        is_there = found is not None
+        if is_there:
+            require_own(entry, told, self.own, self.agent)
+        else:
             metadata = entry.metadata()
-            told = metadata.told or {}
+            is_there, told = metadata.exists, metadata.told or {}
+            require_home(entry, told, self.own, self.agent)
             if metadata.last:
                 raise no_values(entry, metadata, self.agent)
-        self._require_own(entry, told, is_there=found is not None)
         policies = of_options(self.run.params["key_policy"])
         new = [key for key in generated_keys(policies) if not values.get(key)]
         self.generated = new
@@ -177,18 +176,14 @@ class _Access:
                     entry.write(made, expected_version=0)
 
             self.change("values", f"Vault's {self.mount}/{self.path}: {', '.join(new)} generated", write)
-        if not is_marked(told):
+        # Where nothing is there is nothing to mark: whoever puts the first key there has the next run do it.
+        if not is_marked(told) and (is_there or new):
             self.change("home", f"Vault's {entry} marked as this agent's", partial(entry.tell, self.own))
         return [key for key in self.run.params["required_keys"] if not values.get(key) and key not in new]
 
     @property
     def own(self) -> dict[str, str]:
         return mark(self.run.cluster_uid, self.namespace, self.agent)
-
-    def _require_own(self, entry: Entry, told: Mapping[str, str], *, is_there: bool) -> None:
-        require_home(entry, told, self.own, self.agent)
-        if is_there and not is_marked(told):
-            require_nobodys(entry, self.own, self.agent)
 
     def journal(self) -> None:
         """Where rotations keep what they are about to do: short, and only ever written under check-and-set."""
@@ -219,7 +214,7 @@ class _Access:
         name = names.approle_secret(self.agent)
         role = vault_names.role(self.agent)
         live = self.run.kube.get(SECRET, self.namespace, name) if there else None
-        self.run.saw(fence_of(live) if live else 0)
+        self.run.saw(*([fence_of(live)] if live else []))
         access = read_access(live or {"metadata": {}}, self.run.context)
         role_id = self.vault.role_id(self.approle, role) if self.vault.role(self.approle, role) else ""
         same_role = role_id and access.role_id == role_id
@@ -277,9 +272,11 @@ def provide(params: Params, context: Context) -> Result:
             run.require_not_frozen()
         missing = _steps(access, there)
         if not context.check_mode and not access.is_complete:
+            if not there:
+                access.make_namespace()
             access.is_seen_only = False
             with run.locked("lock", SECRET):
-                missing = _steps(access, there)
+                missing = _steps(access, True)
         elif not context.check_mode and run.is_held():
             run.free_dead_lock("lock", SECRET)
         if missing:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes, releases, stamp
@@ -132,13 +132,23 @@ def settled_image(agent: Agent, live: Live, asked: str, tag: str) -> images.Imag
     return images.with_tag(image, tag) if tag else image
 
 
-def stamps_for(agent: Agent, live: Live, vault: str | None, restart_id: str) -> Stamps:
+def stamps_for(
+    agent: Agent,
+    live: Live,
+    vault: str | None,
+    restart_id: str,
+    rendered: Callable[[Stamps], Object] | None = None,
+) -> Stamps:
     """vault: the stamp of what stands there; None where nobody asked. What is not this run's to change is carried
     forward, and so is the stamp of the same values. A changed seed alone restarts nothing. Without proof by Vault a
-    stamp stays only while nothing else makes a new pod: that pod may read newer values."""
+    stamp stays only while nothing else makes a new pod: that pod may read newer values. rendered: what is applied with
+    these stamps, where it is not what the inventory says."""
     kept = carried(agent, live, vault, restart_id)
-    if kept.secret_version and live.deployment and not _makes_a_pod(_changes(agent, live, kept)):
-        return kept
+    standing = live.deployment
+    if kept.secret_version and standing and not is_going(standing):
+        wanted = rendered(kept) if rendered else sealed(deployment(agent, kept, live.facts))
+        if not _makes_a_pod(compare(wanted, standing)):
+            return kept
     return Stamps(UNPROVED if vault is None else vault, kept.restart_id)
 
 
@@ -168,11 +178,14 @@ def _makes_a_pod(changes: list[Change] | None) -> bool:
 
 def generations(objects: Mapping[str, Object]) -> tuple[str, str]:
     """Of the SecretStore and the ExternalSecret among them; '' for one that is not there."""
-    store, external = (
-        str((objects.get(kind.name) or {}).get("metadata", {}).get("generation") or "")
-        for kind in (SECRET_STORE, EXTERNAL_SECRET)
-    )
+    store, external = (_generation(objects.get(kind.name)) for kind in (SECRET_STORE, EXTERNAL_SECRET))
     return store, external
+
+
+def _generation(live: Object | None) -> str:
+    """With the uid: what was made anew begins at 1 again."""
+    meta = (live or {}).get("metadata") or {}
+    return f"{meta.get('uid', '')}/{meta['generation']}" if meta.get("generation") else ""
 
 
 def changed_access(before: tuple[str, str], now: tuple[str, str]) -> list[str]:

@@ -20,8 +20,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
     waits_for,
 )
 
-#: How the key of one begins.
-_VOLUME, _CRASH, _SECRET = "volume-", "crash-", "secret-"
+#: How the key of one begins: with a sign that no key of a person's has (check_run_id).
+_VOLUME, _CRASH, _SECRET = "volume/", "crash/", "secret/"
 BEGUN_AGAIN = "its container began again since it was proved, and its Secret is another"
 _WHY = {
     _VOLUME: "its volume was refused: a new pod looks again",
@@ -75,7 +75,3 @@ def _version(kube: Kube, namespace: str, agent: str) -> str:
 def why(key: str) -> str:
     """For people; '' for a restart that was asked for."""
     return next((words for begins, words in _WHY.items() if key.startswith(begins)), "")
-
-
-def is_of_a_crash(key: str) -> bool:
-    return key.startswith(_CRASH)

@@ -163,18 +163,22 @@ def _told(said: str | None) -> dict[str, Any] | None:
     return _object(lines[-1]) if lines else None
 
 
+_UNREADABLE = "the gateway's /readyz gave no answer that can be read"
+
+
 def readiness_warnings(kube: Kube, namespace: str, pod: str, budget: Budget) -> list[str]:
     """What /readyz complains of (a channel that is down): shown, but no reason to go back."""
 
-    def is_answer(_status: int, body: bytes) -> bool:
-        return _readiness(body) is not None
+    def is_answer(status: int, body: bytes) -> bool:
+        return status < 500 or _readiness(body) is not None
 
     try:
         _status, body = _patiently(kube, namespace, pod, "GET", "/readyz", "", budget, is_answer)
     except AgentError as error:
-        is_refused = error.kind is ErrorKind.FORBIDDEN
-        return [error.message if is_refused else "the gateway's /readyz gave no answer that can be read"]
-    said = _readiness(body) or {}
+        return [error.message if error.kind is ErrorKind.FORBIDDEN else _UNREADABLE]
+    said = _readiness(body)
+    if said is None:
+        return [_UNREADABLE]
     failing = ", ".join(map(str, said.get("failing") or []))
     return [] if said.get("ready") else [f"the gateway says that it is not ready: {failing or 'it does not say why'}"]
 

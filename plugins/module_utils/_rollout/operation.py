@@ -22,6 +22,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, never_still
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import outlast
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import stamp_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import (
     require_external_secrets,
@@ -63,7 +64,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisio
     stamps_for,
     unproved_access,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.due import due_restart
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.due import due_restart, why
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.memory import expect, remember
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.secret import (
     entry,
@@ -74,7 +75,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.secret 
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.way_back import go_back
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Refused
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import is_marked, mark, require_home
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import is_marked, mark, require_own
 
 #: All that a rollout may patch or delete.
 _FENCED = (*APPLIED, CONFIG_MAP)
@@ -96,10 +97,11 @@ def rollout(params: Params, context: Context) -> Result:
         seen = run.look(DEPLOYMENT, *((CONFIG_MAP,) if params["to_release"] or params["accept_volume"] else ()))
         run.agent = replace(agent, image=_image_of(run, seen))
         foretold = params["foretold_keys"] if context.check_mode else []
-        variables = () if params["to_release"] else agent.env
+        release = _release_of(run, seen)
+        variables = variables_of(release.deployment) if release else agent.env
         kept = check_vault(agent, run.vault, variables, foretold=foretold) if run.vault else None
         if kept:
-            require_home(entry(run), kept.told, _mark(run), agent.name)
+            require_own(entry(run), kept.told, _mark(run), agent.name)
         vault = stamp_of(kept, agent, journals.digest_key(journal(run))) if kept and kept.version else None
         idle = None
         if context.check_mode or _may_be_idle(run, seen, vault, restart_id):
@@ -138,14 +140,16 @@ def _release_of(run: Session[Agent], live: Live) -> releases.Release | None:
 
 def _wanted(run: Session[Agent], live: Live, stamps: Stamps) -> Object:
     if release := _release_of(run, live):
-        return releases.revived(release, stamps.secret_version, live.facts, run.agent.name)
+        # A pod that ends again and again begins afresh, as in a rollout: the recorded template alone makes no new one.
+        restart_id = stamps.restart_id if why(stamps.restart_id) else ""
+        return releases.revived(release, stamps.secret_version, live.facts, run.agent.name, restart_id)
     return sealed(deployment(run.agent, stamps, live.facts))
 
 
 def _stamps(run: Session[Agent], live: Live, vault: str | None, restart_id: str) -> tuple[Stamps, dict[str, list[str]]]:
     """And what the cluster itself sets in the Deployment, whatever is applied."""
     if run.params["to_release"]:
-        return stamps_for(run.agent, live, vault, restart_id), {}
+        return stamps_for(run.agent, live, vault, restart_id, lambda stamps: _wanted(run, live, stamps)), {}
     return as_admitted(run.kube, run.agent, live, vault, restart_id)
 
 
@@ -185,8 +189,10 @@ def _locked(run: Session[Agent], vault: str | None, restart_id: str, *, marks: b
     written = _apply_supporting(run, live)
     # What was made a moment ago is synced by itself.
     is_new = EXTERNAL_SECRET.name not in live.objects
-    if not is_new:
-        require_synced(run, unproved_access(live, generations(written)))
+    require_synced(run, unproved_access(live, generations(written)))
+    if run.took_over and not is_new:
+        # ESO copies the fence that was raised to the Secret: another version of it, with the same in it.
+        outlast(run.agent, run.kube, run.writer, run.params["sync_timeout"])
     release = _release_of(run, live)
     variables = variables_of(release.deployment) if release else run.agent.env
     for _turn in range(_TURNS):

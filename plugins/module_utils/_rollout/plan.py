@@ -39,8 +39,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisio
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.due import due_restart
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import mark, require_home
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata, no_values
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import (
+    mark,
+    require_an_entry_each,
+    require_own,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata, no_values, require_kv2
 
 _REASONS_SHOWN = 4
 
@@ -73,6 +77,7 @@ def _checked(params: Params) -> tuple[dict[str, Agent], dict[str, dict[str, Any]
                 )
         except AgentError as error:
             raise error.of(name) from None
+    require_an_entry_each(agents.values())
     if params["image"] and params["tag"]:
         raise AgentError(ErrorKind.INVALID, "image and tag are both given", "Give one of them.")
     check_run_id(params["restart_id"], "restart_id")
@@ -171,9 +176,10 @@ def _plan_of(
     if vault and options["secret_proof"] == "vault":
         entry = Entry(vault, agent.vault_mount, agent.vault_path)
         found = entry.metadata()
-        require_home(entry, found.told, mark(cluster_uid, agent.namespace, agent.name), agent.name)
+        require_own(entry, found.told, mark(cluster_uid, agent.namespace, agent.name), agent.name)
         # In check mode a provision before it may only have foretold what it makes: the rollout itself knows.
         if found.current is None and (found.last or not context.check_mode):
+            require_kv2(vault, agent.vault_mount)
             raise no_values(entry, found, agent.name)
         if found.current is not None:
             there = _stamp(entry, found, live.stamp, agent)

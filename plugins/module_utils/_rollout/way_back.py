@@ -20,9 +20,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent i
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import due
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import (
+    RUNS,
     SOMEBODY_ELSES,
     TOKEN,
-    VERIFY,
     Diagnosis,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import MEMORY
@@ -43,7 +43,7 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
     if release is None:
         raise _told([*story, "There is no release to go back to: none was proved yet."], again, evidence)
     previous = releases.revived(release, proof.stamp, live.facts, run.agent.name)
-    if _but_for_a_due_restart(previous) == _but_for_a_due_restart(wanted):
+    if _is_the_same(previous, wanted):
         raise _told([*story, f"This is the last good release itself, {release.shown()}."], again, evidence)
     if failure.cause == TOKEN and gateway_of(_pod(previous)) == gateway_of(_pod(wanted)):
         words = f"{run.agent.name} runs, and release {release.shown()} would meet the same file and the same token."
@@ -54,7 +54,7 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
         bring_up(run, previous, run.look(), proof, is_last_resort=True)
     except Failed as second:
         evidence["evidence_back"] = second.diagnosis.evidence
-        state = "runs, but was not verified" if second.diagnosis.cause in (VERIFY, TOKEN) else "is down"
+        state = "runs, but was not verified" if second.diagnosis.cause in RUNS else "is down"
         story.append(_failed_too(release, second.diagnosis.line()))
         raise _told(story, f"{run.agent.name} {state}. {again}", evidence) from None
     except AgentError as second:
@@ -72,13 +72,14 @@ def _pod(manifest: Object) -> Object:
     return spec
 
 
-def _but_for_a_due_restart(manifest: Object) -> Object:
-    """Its spec without the key by which a pod that ended again and again was made anew."""
-    spec: Object = copy.deepcopy(manifest["spec"])
-    annotations = spec["template"]["metadata"].get("annotations") or {}
-    if due.is_of_a_crash(str(annotations.get(names.RESTART_ID) or "")):
-        del annotations[names.RESTART_ID]
-    return spec
+def _is_the_same(previous: Object, wanted: Object) -> bool:
+    """But for a restart that nobody asked for: it brought up what had been there."""
+    specs = [copy.deepcopy(manifest["spec"]) for manifest in (previous, wanted)]
+    annotations = [spec["template"]["metadata"].get("annotations") or {} for spec in specs]
+    if due.why(str(annotations[1].get(names.RESTART_ID) or "")):
+        for one in annotations:
+            one.pop(names.RESTART_ID, None)
+    return bool(specs[0] == specs[1])
 
 
 def _failed_too(release: releases.Release, words: str) -> str:

@@ -81,8 +81,8 @@ class _Asked:
 def _asked(params: Params) -> _Asked:
     policies = of_options(params["key_policy"])
     keys = sorted({check_key(key.strip(), "keys") for key in params["keys"]})  # "A, B" is how people write it
-    value = params["new_value"] or ""
-    if value:
+    value = "" if params["new_value"] is None else params["new_value"]
+    if value != "":
         if len(keys) != 1:
             raise AgentError(ErrorKind.INVALID, "new_value is for one key", "Give keys=NAME beside it, and only one.")
         check_value(keys[0], value, policies.get(keys[0], KeyPolicy()))

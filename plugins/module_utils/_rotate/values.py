@@ -54,7 +54,8 @@ def find_values(it: Rotation, keys: Sequence[str], new_value: str) -> Prepared:
             ErrorKind.SECRET, f"{it.agent}: Vault's {it.live_entry} has gone", "Run the same command again."
         )
     values, base_version = live.values, live.version
-    brought, inbox_version, *_rest = it.inbox_entry.read() or Kept({}, 0, {})
+    inbox = it.inbox_entry.read() or Kept({}, 0, {})
+    brought, inbox_version = inbox.values, inbox.version
     if new_value and (twice := sorted(set(keys) & brought.keys())):
         raise AgentError(
             ErrorKind.INVALID,
@@ -64,7 +65,8 @@ def find_values(it: Rotation, keys: Sequence[str], new_value: str) -> Prepared:
         )
     new = {key: new_value or _new_value(it, key, brought) for key in keys}
     for key, value in new.items():
-        check_value(key, value, it.policies.get(key, KeyPolicy()))
+        # What is no text is not what was meant: of a number Vault keeps some digits only.
+        check_value(key, None if key in inbox.no_text else value, it.policies.get(key, KeyPolicy()))
         if value == values.get(key):
             raise AgentError(
                 ErrorKind.INVALID,

@@ -64,7 +64,7 @@ class _Renewal:
 
     def look(self) -> Step:
         name = names.approle_secret(self.agent.name)
-        self.role_id = self.vault.role_id(self.mount, self.role)
+        self.role_id = self._role_id()
         self.live = self._require(name, self.run.kube.get(SECRET, self.agent.namespace, name))
         self.access = read_access(self.live, self.run.context)
         state = secret_id_state(self.vault, self.mount, self.role, value=self.access.secret_id)
@@ -74,6 +74,16 @@ class _Renewal:
         # What the annotation says counts only where Vault does not know the SecretID itself any more.
         self.in_use, self.expires = (state.accessor, state.expires) if state else (self.access.accessor, "")
         return next_step(self.access, self.in_use, works=works, wanted_id=self.wanted_id)
+
+    def _role_id(self) -> str:
+        try:
+            return self.vault.role_id(self.mount, self.role)
+        except Refused as error:
+            if error.status != 404:
+                raise
+            again = f"ansible-playbook playbooks/provision.yml -e agent={self.agent.name}"
+            words = f"{self.agent.name}: Vault has no AppRole {self.role} at auth/{self.mount}"
+            raise AgentError(ErrorKind.VAULT, words, f"Make it: {again}", error.details) from None
 
     def _require(self, name: str, live: Object | None) -> Object:
         again = f"ansible-playbook playbooks/provision.yml -e agent={self.agent.name}"

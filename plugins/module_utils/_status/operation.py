@@ -82,7 +82,7 @@ def info(params: Params, context: Context) -> Result:
                 agent["secrets"] = secrets.secret_facts(agent, place, servers)
         if params["gateway"]:
             for agent in agents:
-                agent["gateway"] = _of_gateway(kube, namespace, agent)
+                agent["gateway"] = _of_gateway(kube, namespace, agent, pods)
     finally:
         if servers:
             servers.vault.close()
@@ -106,6 +106,7 @@ def _describe(name: str, namespace: str, found: dict[str, dict[str, Object]], po
     known = _known(name, found)
     of_agent = [pod for pod in pods if not known.claims.isdisjoint(claims_of(pod["spec"]))]
     claim = known.claim or {}
+    running = [pod for pod in of_agent if not is_ended(pod)]
     trouble = _of_volume(known, namespace, of_agent)
     external = found[EXTERNAL_SECRET.name].get(names.external_secret(name)) or {}
     store = found[SECRET_STORE.name].get(names.secret_store(name))
@@ -114,14 +115,12 @@ def _describe(name: str, namespace: str, found: dict[str, dict[str, Object]], po
     return {
         "agent": name,
         "health": health(live, of_agent),
-        "image": next(
-            (str(gateway_of(pod["spec"]).get("image")) for pod in of_agent if not is_ended(pod)), known.image
-        ),
+        "image": next((str(gateway_of(pod["spec"]).get("image")) for pod in running), known.image),
         "tag": ((live or {}).get("metadata", {}).get("annotations") or {}).get(names.IMAGE_TAG, ""),
         "secret_version": version_of(known.stamp),
         "secret_stamp": known.stamp,
-        "secret_of_container": known.record.proved.secret if begun_again(known, of_agent) and known.record else "",
-        "secret_ready": is_ready(external) and (store is None or is_ready(store)),
+        "secret_of_container": known.record.proved.secret if begun_again(known, running) and known.record else "",
+        "secret_ready": is_ready(external) and store is not None and is_ready(store),
         "secret_refreshed": (external.get("status") or {}).get("refreshTime", ""),
         "volume": ((claim.get("status") or {}).get("capacity") or {}).get("storage", ""),
         "volume_trouble": trouble,
@@ -130,7 +129,7 @@ def _describe(name: str, namespace: str, found: dict[str, dict[str, Object]], po
         "gateway": [],
         "restarts": sum(int(gateway_status(pod).get("restartCount") or 0) for pod in of_agent),
         "pods": [pod["metadata"]["name"] for pod in of_agent],
-        "node": next((pod["spec"].get("nodeName", "") for pod in of_agent), ""),
+        "node": next((pod["spec"].get("nodeName", "") for pod in running), ""),
         "release": newest.id if newest else "",
         "released_at": newest.at if newest else "",
         "locked_by": told(lock, now) if lock else "",
@@ -154,13 +153,15 @@ def _of_volume(known: Live, namespace: str, pods: list[Object]) -> str:
     return f"{known.agent}: {refused}" if refused else ""
 
 
-def _of_gateway(kube: Kube, namespace: str, agent: Object) -> list[str]:
+def _of_gateway(kube: Kube, namespace: str, agent: Object, pods: list[Object]) -> list[str]:
     """What it says of itself, where a pod runs."""
     # What asks a gateway is loaded where one is asked: most looks at a fleet consist of little but imports.
     from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import readiness_warnings
 
-    is_there = agent["health"] == RUNNING and len(agent["pods"]) == 1
-    return readiness_warnings(kube, namespace, agent["pods"][0], Budget(GATEWAY_LOOK)) if is_there else []
+    own = {pod["metadata"]["name"] for pod in pods if not is_ended(pod)} & set(agent["pods"])
+    if agent["health"] != RUNNING or len(own) != 1:
+        return []
+    return readiness_warnings(kube, namespace, own.pop(), Budget(GATEWAY_LOOK))
 
 
 def _drift(known: Live) -> list[str]:

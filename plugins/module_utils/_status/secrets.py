@@ -49,7 +49,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client im
     Vault,
     locked_out,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept, Metadata
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept, Metadata, no_values
 
 Values = dict[str, str]
 
@@ -198,13 +198,17 @@ def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotat
             found = entry.metadata()
             facts["vault_version"] = found.current or 0
         # Without the values the same version says something, another one nothing.
-        if found.current and is_same(line, stamp_line(found.last, str(entry), found.written)):
+        begun_again = bool(agent["secret_of_container"])
+        if found.current and not begun_again and is_same(line, stamp_line(found.last, str(entry), found.written)):
             facts["in_pod"] = CURRENT
         return facts
     values, version = newest.values, newest.version
     facts.update(vault_version=version, missing_keys=missing_keys(place.required_keys, values))
     if not version:
-        notes.append(f"Vault has no values at {entry}: provision.yml, or undelete its newest version")
+        with Noting(notes):
+            metadata = entry.metadata()
+            error = no_values(entry, metadata, place.name)
+            notes.append(f"{error.message.removeprefix(f'{place.name}: ')}. {error.hint}")
         return facts
     if missing := facts["missing_keys"]:
         told = f"vault kv patch -mount={place.vault_mount} {place.vault_path} {missing[0]}=-"
@@ -299,7 +303,8 @@ def _login(place: Place, at: Servers, access: Access, state: SecretId | None, no
         # Each look would use one of them up.
         notes.append(
             f"its SecretID is good for {state.uses_left} more logins, and ESO needs one each time: "
-            f"rotate_access.yml -e agent={place.name} makes one without that end"
+            f"provision.yml -e agent={place.name} takes that end from its role, and then "
+            f"rotate_access.yml -e agent={place.name} makes another one"
         )
         return VALID, {}
     path = f"{place.vault_mount}/data/{vault_names.journal(place.name)}"
@@ -314,7 +319,11 @@ def _login(place: Place, at: Servers, access: Access, state: SecretId | None, no
     except LockedOut:
         return LOCKED_OUT, {}
     if is_exposed:
-        notes.append(f"policy lets ESO read the journal of rotations, {path}: provision.yml writes it anew")
+        policy = vault_names.policy(place.name)
+        notes.append(
+            f"ESO may read the journal of rotations, {path}: some hand has widened its policy, as vault policy read "
+            f"{policy} shows"
+        )
     return VALID, {"journal_exposed": is_exposed}
 
 

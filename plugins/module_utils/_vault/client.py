@@ -335,5 +335,10 @@ def _refusal(method: str, path: str, code: int, body: dict[str, Any]) -> Refused
             "Was the agent provisioned? Look at its path and mount.",
             code,
         )
-    kind = CasConflict if "check-and-set" in words else Refused
-    return kind(f"Vault refused {method} {path}: HTTP {code} {words}", "", code)
+    if "check-and-set" in words:
+        return CasConflict(
+            f"Vault refused {method} {path}, for somebody else wrote there meanwhile (HTTP {code} {words})",
+            "Nothing of it was written over. Run the same command again.",
+            code,
+        )
+    return Refused(f"Vault refused {method} {path}: HTTP {code} {words}", "", code)

@@ -8,7 +8,8 @@ Two agents with one entry would have one Discord token, and one agent in two clu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
@@ -24,6 +25,40 @@ def mark(cluster_uid: str, namespace: str, agent: str) -> dict[str, str]:
 
 def is_marked(told: Mapping[str, str] | None) -> bool:
     return bool((told or {}).get(_MARK))
+
+
+class Placed(Protocol):
+    """What is known of an agent's entry before Vault is asked."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def vault_mount(self) -> str: ...
+
+    @property
+    def vault_path(self) -> str: ...
+
+
+def require_an_entry_each(agents: Iterable[Placed]) -> None:
+    """AgentError 'invalid' for two agents of one run with one entry."""
+    owners: dict[tuple[str, str], str] = {}
+    for agent in agents:
+        place = (agent.vault_mount, agent.vault_path)
+        other = owners.setdefault(place, agent.name)
+        if other != agent.name:
+            raise AgentError(
+                ErrorKind.INVALID,
+                f"{other} and {agent.name} have one entry in Vault, {'/'.join(place)}",
+                "Give each its own: agent_vault_path.",
+            )
+
+
+def require_own(entry: Entry, told: Mapping[str, str] | None, own: Mapping[str, str], agent: str) -> None:
+    """Of an entry that is there. told: its custom metadata."""
+    require_home(entry, told, own, agent)
+    if not is_marked(told):
+        require_nobodys(entry, own, agent)
 
 
 def require_home(entry: Entry, told: Mapping[str, str] | None, own: Mapping[str, str], agent: str) -> None:

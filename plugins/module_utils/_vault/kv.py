@@ -10,6 +10,7 @@ import datetime
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
@@ -43,7 +44,7 @@ class Metadata:
 
 
 def require_kv2(vault: Vault, mount: str) -> None:
-    """Check-and-set is silently ignored by version 1."""
+    """By version 1 check-and-set is silently ignored, and nothing is found where the values of version 2 are."""
     data = vault.request("GET", f"sys/internal/ui/mounts/{mount}").get("data") or {}
     if data.get("type") != "kv" or (data.get("options") or {}).get("version") != "2":
         raise AgentError(
@@ -73,13 +74,14 @@ class Document(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """The values at a path, all of them text, their version, the path's custom metadata, and when the version was
-    written, by Vault's clock."""
+    """The values at a path, all of them as text, their version, the path's custom metadata, when the version was
+    written, by Vault's clock, and the keys whose value is a number, a list and the like."""
 
     values: dict[str, str]
     version: int
     told: Mapping[str, str]
     written: str = ""
+    no_text: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ class Entry:
             return None
         values = {key: value if isinstance(value, str) else _as_text(value) for key, value in found.content.items()}
         self.vault.keep_secret(*values.values())
-        return Kept(values, found.version, found.told, found.written)
+        no_text = frozenset(key for key, value in found.content.items() if not isinstance(value, str))
+        return Kept(values, found.version, found.told, found.written, no_text)
 
     def write(self, document: Mapping[str, Any], *, expected_version: int) -> int:
         """A whole new version; its number. CasConflict where another version came first."""
@@ -191,8 +194,29 @@ def _is_past(time: str | None) -> bool:
 
 
 def _as_text(value: Any) -> str:
-    """As ESO writes a value that is no string into a Secret: Go's JSON of it, and nothing for null."""
+    """As ESO writes a value that is no string into a Secret: Go's JSON of it, a number that stands alone in full, and
+    nothing for null."""
     if value is None:
         return ""
-    text = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-    return text.translate(_GO_ESCAPES)
+    return _in_full(value) if _is_number(value) else _json(value).translate(_GO_ESCAPES)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _in_full(number: float) -> str:
+    """Every number has gone through a 64-bit float: the shortest digits that are this one, without an exponent."""
+    return format(Decimal(repr(float(number))), "f").removesuffix(".0")
+
+
+def _json(value: Any) -> str:
+    """As Go writes it: Python has exponents where Go has none, and two digits in them at least."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_json(key)}:{_json(one)}" for key, one in sorted(value.items())) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_json, value)) + "]"
+    if not _is_number(value):
+        return json.dumps(value, ensure_ascii=False)
+    is_plain = not value or 1e-6 <= abs(value) < 1e21
+    return _in_full(value) if is_plain else repr(float(value)).replace("e-0", "e-")

@@ -33,6 +33,8 @@ MONDAY, TUESDAY = "2026-11-02T10:00:00.5Z", "2026-11-03T10:00:00.5Z"
         ("1", stamp(1, ENTRY, MONDAY, "aa"), True),
         ("1", stamp(2, ENTRY, MONDAY, "aa"), False),
         ("unproved", stamp(1, ENTRY, MONDAY, "aa"), False),
+        # The key of the digests was made anew: one version of one entry is one content all the same.
+        (stamp(1, ENTRY, MONDAY, "aa"), stamp(1, ENTRY, MONDAY, "bb"), True),
         ("unproved", "unproved", True),
         ("", stamp(1, ENTRY, MONDAY), False),
     ],

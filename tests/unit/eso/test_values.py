@@ -49,6 +49,12 @@ def test_a_key_that_the_template_sets_too_is_refused_whatever_its_value() -> Non
     assert found == {"A": "is set by agent_env, too, and that is what the pod reads"}
 
 
+def test_a_key_that_a_rotation_brings_first_is_judged_like_one_that_is_there() -> None:
+    """Trials C1, of a key that does not stand in Vault yet."""
+    assert list(faults({"A": "1"}, {"NEW"}, ["NEW"])) == ["NEW"]
+    assert faults({"A": "1"}, {"OTHER"}, ["NEW"]) == {}
+
+
 def test_a_value_that_is_about_to_be_replaced_is_not_judged() -> None:
     assert faults({GATEWAY_TOKEN: "token\n"}, (), replaced=(GATEWAY_TOKEN,)) == {}
 

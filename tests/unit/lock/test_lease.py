@@ -106,7 +106,13 @@ def test_a_run_may_shorten_its_own_lock_within_bounds(told: str, seconds: int) -
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"), [({"leaseDurationSeconds": 15}, 15), ({"leaseDurationSeconds": 60}, 60), ({}, 5)]
+    ("said", "seconds"),
+    [
+        ({"leaseDurationSeconds": 15}, 15),
+        ({"leaseDurationSeconds": 25}, 25),
+        ({"leaseDurationSeconds": 2**31 - 1}, 30),
+        ({}, 5),
+    ],
 )
 def test_one_that_shortened_its_own_lock_waits_for_anothers_as_long_as_that_says(
     said: dict[str, Any], seconds: int

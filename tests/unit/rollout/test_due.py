@@ -33,8 +33,8 @@ def of_gateway(state: Object, **more: Any) -> list[Object]:
 def test_a_pod_that_was_refused_has_a_key_for_the_next_one() -> None:
     assert of_pods([pod()]) == ""
     refused = pod(initContainerStatuses=[{"name": "seed", "state": {"waiting": {}}, "lastState": END}])
-    assert of_pods([refused]) == "volume-0a1b2c3d"
-    assert why("volume-0a1b2c3d") == "its volume was refused: a new pod looks again"
+    assert of_pods([refused]) == "volume/0a1b2c3d"
+    assert why("volume/0a1b2c3d") == "its volume was refused: a new pod looks again"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_pod_that_was_refused_has_a_key_for_the_next_one() -> None:
     [
         ({"running": {}}, ""),
         ({"terminated": {"exitCode": 1}}, ""),
-        ({"waiting": {"reason": "CrashLoopBackOff"}}, "crash-0a1b2c3d"),
+        ({"waiting": {"reason": "CrashLoopBackOff"}}, "crash/0a1b2c3d"),
     ],
 )
 def test_a_pod_that_ends_again_and_again_has_one_too(state: Object, key: str) -> None:
@@ -89,8 +89,8 @@ def test_a_container_that_began_again_reads_what_was_proved_while_the_secret_is_
 @pytest.mark.parametrize("version", ["71", None])
 def test_a_container_that_began_again_with_another_secret_is_restarted(version: str | None) -> None:
     """Trials C15: Vault had the old values again, and the container those from in between."""
-    assert due(PROVED, "containerd://cccc3333dddd4444", version) == ("secret-cccc3333dddd", 1)
-    assert "what it reads is not known" in why("secret-cccc3333dddd")
+    assert due(PROVED, "containerd://cccc3333dddd4444", version) == ("secret/cccc3333dddd", 1)
+    assert "what it reads is not known" in why("secret/cccc3333dddd")
 
 
 @pytest.mark.parametrize("proved", [None, Proved(), Proved(container="x"), Proved(secret="70")])

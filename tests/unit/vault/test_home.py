@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +15,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client im
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import (
     is_marked,
     mark,
+    require_an_entry_each,
     require_home,
     require_nobodys,
 )
@@ -57,3 +59,12 @@ def test_a_place_that_names_no_other_agent_may_be_marked(path: str) -> None:
 def test_another_agents_place_is_not_marked() -> None:
     with pytest.raises(AgentError, match="looks like clovis's"):
         require_nobodys(entry("agents/clovis"), OWN, "roberval")
+
+
+def test_two_agents_of_a_run_have_two_entries() -> None:
+    def of(name: str, path: str) -> Any:
+        return SimpleNamespace(name=name, vault_mount="kv", vault_path=path)
+
+    require_an_entry_each([of("clovis", "agents/clovis"), of("roberval", "agents/roberval")])
+    with pytest.raises(AgentError, match="clovis and roberval have one entry in Vault, kv/agents/clovis"):
+        require_an_entry_each([of("clovis", "agents/clovis"), of("roberval", "agents/clovis")])

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata, no_values
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata, _as_text, no_values
 
 ENTRY = Entry(cast(Vault, None), "kv", "agents/roberval")
 
@@ -40,3 +40,21 @@ def test_what_cannot_be_read_is_told_with_what_brings_it_back(found: Metadata, w
     error = no_values(ENTRY, found, "roberval")
     assert error.message == f"roberval: Vault has no values at kv/agents/roberval: {words}"
     assert hint in error.hint
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (True, "true"),
+        (8080, "8080"),
+        (1.0, "1"),
+        (0.00003, "0.00003"),
+        (2.5e-7, "0.00000025"),
+        (1e22, "10000000000000000000000"),
+        (123456789012345678, "123456789012345680"),
+        ({"b": [1.0, 0.00003, 2.5e-7, 1e21], "a": "x&y"}, '{"a":"x\\u0026y","b":[1,0.00003,2.5e-7,1e+21]}'),
+    ],
+)
+def test_what_is_no_text_is_compared_as_external_secrets_writes_it(value: object, text: str) -> None:
+    assert _as_text(value) == text
