@@ -267,13 +267,14 @@ def provide(params: Params, context: Context) -> Result:
         access = _Access(run, run.log_in())
         there = access.namespace_exists()
         if there:
-            # A namespace made just now has no Role yet: that is for the cluster's owner to bind.
             run.require(ACCESS_NEEDS, "provisioner")
             run.require_not_frozen()
         missing = _steps(access, there)
         if not context.check_mode and not access.is_complete:
             if not there:
                 access.make_namespace()
+                # It has no Role yet: that is for the cluster's owner to bind.
+                run.require(ACCESS_NEEDS, "provisioner")
             access.is_seen_only = False
             with run.locked("lock", SECRET):
                 missing = _steps(access, True)
