@@ -26,6 +26,9 @@ path "auth/approle/role/+/role-id" {
 path "auth/approle/role/+/secret-id" {
   capabilities = ["update"]
 }
+path "auth/approle/role/+/secret-id/lookup" {
+  capabilities = ["update"]
+}
 path "auth/approle/role/+/secret-id-accessor/lookup" {
   capabilities = ["update"]
 }

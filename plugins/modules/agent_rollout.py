@@ -225,6 +225,7 @@ error:
       description:
         - What kept the new pod from running. V(image), V(configuration), V(schedule), V(volume), V(crash), V(probe),
           V(quota), V(verify) or V(timeout).
+        - V(swapped) means that a policy of the cluster gave the pod another image.
         - V(token) means that the gateway refuses the token that stands in Vault. Nothing is undone where the last good
           release has the same container.
         - V(memory) means that the volume is not the one with the agent's memory. Nothing is undone then, as any release

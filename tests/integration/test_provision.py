@@ -75,7 +75,8 @@ def test_from_nothing_to_a_running_agent(make_fleet: Make, namespace: str) -> No
         eso.secrets.kv.v2.read_secret_version("agents/roberval", mount_point="kv", raise_on_deleted_version=True)
     # It says whose it is: a renewal destroys what killed runs left, and no SecretID that a person made.
     made = vault_admin().auth.approle.read_secret_id(f"{NAME}-role", access["secret-id"])["data"]
-    assert made["metadata"] == {"managed-by": "digitalsys.agents"}
+    uid = os.environ["AGENTS_SANDBOX_CLUSTER_UID"]
+    assert made["metadata"] == {"managed-by": "digitalsys.agents", "cluster": uid}
     for value in (*generated.values(), access["secret-id"]):
         assert value not in first.output
     assert get("deployment", NAME, namespace) is None

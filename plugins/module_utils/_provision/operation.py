@@ -232,7 +232,7 @@ class _Access:
 
     def _logs_in(self, role: str, access: Access) -> bool:
         """Or would: where asking uses it up, or cannot be done from here, Vault is asked what it knows of it."""
-        state = secret_id_state(self.vault, self.approle, role, access.accessor)
+        state = secret_id_state(self.vault, self.approle, role, value=access.secret_id)
         if state and state.uses_left:
             return not state.has_ended(self.vault.now())
         try:
