@@ -194,7 +194,7 @@ def test_a_run_whose_lock_is_stolen_stops_writing(make_fleet: Make, proxy: Throu
     stolen: list[int] = []
     thread = threading.Thread(target=steal)
     thread.start()
-    run = fleet.rollout(agent, env=servers(proxy)).failed("is not this run's any more: another run has taken it over")
+    run = fleet.rollout(agent, env=servers(proxy)).failed("taken over by another run")
     thread.join()
     assert error_of(run, agent)["kind"] == "lock_lost"
     after = [request for request in proxy.proxy.writes() if request.number > stolen[0]]

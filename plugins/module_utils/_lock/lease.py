@@ -127,8 +127,7 @@ class Lock:
         if self._lost.is_set():
             raise AgentError(
                 ErrorKind.LOCK_LOST,
-                f"the lock of {self._agent} is not this run's any more: another run has taken it over, or somebody has "
-                "edited or deleted its Lease",
+                f"the lock of {self._agent} was taken over by another run, or its Lease was edited or deleted by hand",
                 "Let the other run finish, then look with status.yml.",
             )
         if not known:
