@@ -311,11 +311,11 @@ class Fleet:
 
 
 def gateway(name: str, token: str, namespace: str = NAMESPACE) -> int:
-    """The status with which the agent's gateway answers this token; asked from inside its pod with curl."""
+    """The status with which the agent's gateway answers this token, 0 for none; asked from inside its pod with curl."""
     pod = next(one for one in pods(name, namespace) if not one["metadata"].get("deletionTimestamp"))
     script = (
         'read -r token; curl -s -o /dev/null -w "%{http_code}" -X POST -H "Authorization: Bearer $token" '
-        """-H 'Content-Type: application/json' -d '{"tool":"sessions_list","args":{}}' http://127.0.0.1:18789/tools/invoke"""
+        """-H 'Content-Type: application/json' -d '{"tool":"sessions_list","args":{}}' http://127.0.0.1:18789/tools/invoke || true"""
     )
     words = ("exec", "-i", "-n", namespace, pod["metadata"]["name"], "-c", "openclaw", "--", "sh", "-c", script)
     return int(kubectl(*words, stdin=f"{token}\n"))

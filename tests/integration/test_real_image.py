@@ -28,6 +28,11 @@ def _configure(change: str) -> None:
     _in_pod(f"node -e \"{script} fs.writeFileSync('{file}', JSON.stringify(c))\"")
 
 
+def _takes_it(token: str, status: int) -> None:
+    """It has taken its new configuration: one that is told to end in the middle of that drains for its whole grace."""
+    until(lambda: gateway(NAME, token) == status, f"it answers {status}", 120)
+
+
 def test_the_real_gateway_runs_and_remembers(make_fleet: Make, needs: Callable[..., None]) -> None:
     needs("kubelet", "real-image")
     fleet = make_fleet(NAME, base={}, host_variables={NAME: {"agent_volume_size": "10Gi"}})
@@ -72,6 +77,7 @@ def test_the_real_gateway_runs_and_remembers(make_fleet: Make, needs: Callable[.
 
     # Trials C2: with few tools it answers 404 to the right token, and still 401 to a wrong one.
     _configure("c.tools = {profile: 'minimal'}")
+    _takes_it(token, 404)
     few = play("playbooks/restart.yml", "-e", "restart_id=padaria-2").ok()
     assert "the gateway takes the token and refuses a wrong one" in few.output
     assert gateway(NAME, token) == 404
@@ -79,6 +85,7 @@ def test_the_real_gateway_runs_and_remembers(make_fleet: Make, needs: Callable[.
 
     # Trials C13: a literal token beats the environment's. No other pod would take it either.
     _configure("c.gateway.auth = {...c.gateway.auth, mode: 'token', token: 'um-outro-token-qualquer'}")
+    _takes_it(token, 401)
     literal = play("playbooks/restart.yml", "-e", "restart_id=padaria-3")
     message = message_of(literal, NAME)
     assert "most often there is a gateway.auth.token in its openclaw.json" in message
@@ -86,5 +93,6 @@ def test_the_real_gateway_runs_and_remembers(make_fleet: Make, needs: Callable[.
     assert len(pods(NAME)) == 1
     assert gateway(NAME, token) == 401
     _configure("delete c.gateway.auth.token")
+    _takes_it(token, 404)
     play("playbooks/restart.yml", "-e", "restart_id=padaria-4").ok()
     assert gateway(NAME, token) == 404
