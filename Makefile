@@ -77,7 +77,7 @@ test: venv ## everything: check, unit, molecule and integration; the sandbox is 
 	@$(BIN)/python -m tests.gates.everything $(ARGS)
 
 test-crash: sandbox ## every kill and every lost answer, on both sides of each write; about an hour
-	@environment="$$($(SANDBOX) env)"; eval "$$environment"; AGENTS_TEST_FULL=1 python -m pytest -v -s tests/integration/test_{kills,faults,lock,rotate_kills,rotate_lock,rotate_access_faults}.py $(ARGS) </dev/null
+	@environment="$$($(SANDBOX) env)"; eval "$$environment"; AGENTS_TEST_FULL=1 python -m pytest -v -s tests/integration/test_{kills,faults,lock,two_clients,rotate_kills,rotate_lock,rotate_access_faults}.py $(ARGS) </dev/null
 
 test-images: sandbox ## the real image: built twice and compared, booted, listed, pushed; a quarter of an hour
 	@$(BIN)/python -m pytest -v -p no:cacheprovider tests/images $(ARGS) </dev/null

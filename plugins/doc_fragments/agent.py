@@ -87,7 +87,7 @@ options:
     description:
       - First content of C(openclaw.json). Written once, into a volume that has no such file. After that the file is
         the agent's, and a change here does not reach it.
-      - A change here makes a new pod all the same, since it changes the container that writes the file.
+      - A change here restarts nothing, and the plan says that it reaches no volume that has been written to.
     type: dict
     default: {"gateway": {"mode": "local"}}
   plugins:

@@ -48,7 +48,7 @@ notes:
     V(unavailable) - run again.
     V(locked), V(lock_lost), V(frozen), V(conflict) - somebody else is at work.
     V(not_ours) - an object of that name was not made by this collection.
-    V(rotation_open) - another rotation must end first.
+    V(rotation_open) - a rotation must end first.
     V(not_found), V(image), V(secret), V(vault), V(rollout), V(rotation), V(verify) - the message says what is wrong
     there.
     V(internal) - please report it.

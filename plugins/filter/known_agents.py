@@ -28,7 +28,16 @@ CANARY = "canary"
 PREFIX = "agent_"
 #: Results that the roles register, and variables that a role calls otherwise than the module calls its option: no
 #: argument spec knows these.
-_OF_THE_ROLES = ("run", "result", "status", "secrets_result", "run_image", "run_tag", "status_secrets")
+_OF_THE_ROLES = (
+    "run",
+    "result",
+    "status",
+    "secrets_result",
+    "run_image",
+    "run_tag",
+    "status_secrets",
+    "status_gateway",
+)
 _OPTIONS = tuple(option for option in OF_AN_AGENT if option != "name")
 
 

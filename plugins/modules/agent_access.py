@@ -138,6 +138,12 @@ missing_keys:
   type: list
   elements: str
   sample: [GITHUB_TOKEN, LINEAR_API_KEY]
+foretold_keys:
+  description: Keys that would be generated in Vault, for a rollout in check mode that follows.
+  returned: success, with O(secret_id=keep)
+  type: list
+  elements: str
+  sample: [OPENCLAW_GATEWAY_TOKEN]
 rotation_id:
   description: Name of the renewal.
   returned: success, with O(secret_id=renew)

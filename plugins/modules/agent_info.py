@@ -46,6 +46,13 @@ options:
       - Logs in as each agent's ESO would, to see what its policy allows, and revokes that token at once.
     type: bool
     default: false
+  gateway:
+    description:
+      - Also ask each gateway that runs what it says of itself, such as a channel that is down. See
+        RV(agents[].gateway).
+      - Takes half a second for each agent, and the right to C(create) C(pods/portforward).
+    type: bool
+    default: false
   places:
     description:
       - For O(secrets=true). Agents whose secret stands elsewhere than by default. Each name with some of
@@ -120,6 +127,15 @@ agents:
       description: Version in Vault whose values the pod was started with, or V(unproved).
       type: str
       sample: "7"
+    secret_stamp:
+      description: The same, with the entry, when that version was written, and a keyed digest of its values.
+      type: str
+      sample: "7 kv/agents/roberval 2026-11-01T10:00:00.5Z 9f86d081884c7d659a2feaa0c55ad015"
+    secret_of_container:
+      description: Where the gateway's container began again since it was proved, the C(resourceVersion) of the Secret
+        that was proved. While they are the same the container reads what was proved. Empty otherwise.
+      type: str
+      sample: ""
     secret_ready:
       description: Whether the External Secrets Operator says that it can copy the agent's secrets.
       type: bool
@@ -146,6 +162,12 @@ agents:
       type: list
       elements: str
       sample: []
+    gateway:
+      description: With O(gateway=true), why the gateway says that it is not ready, or why it could not be asked. Empty
+        where it is ready, and where no pod runs.
+      type: list
+      elements: str
+      sample: ["the gateway says that it is not ready: discord"]
     restarts:
       description: How often the gateway's container was started again in its pod.
       type: int

@@ -65,6 +65,10 @@ options:
       - The volume claim that is the agent's from here on. M(digitalsys.agents.agent_rollout) says more of it.
       - In a run with one agent only.
     type: str
+  despite_rotation:
+    description: Go on although a rotation of an agent's secrets is open, for an emergency.
+    type: bool
+    default: false
   restart_id:
     description:
       - Key of the restart. Agents whose pod carries it already have nothing to do, so a job can be retried.

@@ -66,6 +66,19 @@ options:
       - Without it, a claim that was made anew or exchanged, one that is mounted elsewhere, and a volume without the
         agent's memory all stop the run before a gateway starts.
     type: str
+  despite_rotation:
+    description:
+      - Go on although a rotation of the agent's secrets is open, for an emergency. It is recorded with the release.
+      - The pod may come up with a value that the rotation takes back later.
+    type: bool
+    default: false
+  foretold_keys:
+    description:
+      - In check mode, keys that M(digitalsys.agents.agent_access) would have made in the agent's secret just before.
+        They count as there.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: digitalsys.agents.agent_plan
   - module: digitalsys.agents.agent_info
@@ -212,6 +225,9 @@ error:
       description:
         - What kept the new pod from running. V(image), V(configuration), V(schedule), V(volume), V(crash), V(probe),
           V(quota), V(verify) or V(timeout).
+        - V(swapped) means that a policy of the cluster gave the pod another image.
+        - V(token) means that the gateway refuses the token that stands in Vault. Nothing is undone where the last good
+          release has the same container.
         - V(memory) means that the volume is not the one with the agent's memory. Nothing is undone then, as any release
           would meet the same.
         - V(changed) and V(paused) mean that somebody else changed the Deployment. Nothing is undone then.

@@ -57,10 +57,10 @@ options:
     default: []
   new_value:
     description:
-      - The new value, when O(keys) names just one. For a question of type password in AWX, or a variable of
-        ansible-vault. Never on a command line, where every process of the machine can read it. A value brought by a
-        person is best put into the inbox.
-    type: str
+      - The new value, when O(keys) names just one. Text; a number or a list is refused, since it may not be what was
+        typed. For a question of type password in AWX, or a variable of ansible-vault. Never on a command line, where
+        every process of the machine can read it. A value brought by a person is best put into the inbox.
+    type: raw
   rotation_id:
     description:
       - Name of this rotation, for a job that may be retried. Generated when it is left out.

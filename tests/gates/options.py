@@ -40,7 +40,7 @@ OF_AN_AGENT = {*argspec.OF_AN_AGENT, *argspec.HOLDER}
 #: Logins come from the environment.
 _LOGINS = {*argspec.KUBE, *argspec.VAULT}
 _OF_A_ROTATION = set(argspec.ROTATION_MODULE) - _LOGINS - OF_AN_AGENT
-_OF_ONE_RUN = ("image", "tag", "accept_volume", "restart_id")
+_OF_ONE_RUN = ("image", "tag", "accept_volume", "despite_rotation", "restart_id")
 #: What a person is asked for when a run begins, or has copied from what a run printed: an empty answer is none.
 _MAY_BE_EMPTY = {*argspec.HOLDER, *_OF_A_ROTATION, *_OF_ONE_RUN, "cluster_uid", "secrets"}
 #: What one task hands to the next: no option of any module.
@@ -78,12 +78,12 @@ PLACE = Source("agent", argspec.PLACE)
 _NOT_OF_A_PLAN = ("agents", "cluster_uid", "allow_insecure")
 _OF_A_RUN = {"image": "agent_run_image", "tag": "agent_run_tag"}
 PLAN = Source("agent", argspec.PLAN_MODULE, _NOT_OF_A_PLAN, "agent_plan", "plan", _OF_A_RUN)
-#: The first three come from the host and the plan. to_release is for a person who goes back by hand.
-_NOT_OF_A_ROLLOUT = ("name", "image", "restart_id", "to_release")
+#: The first ones come from the host, the plan and what provided access; to_release is for a person who goes back.
+_NOT_OF_A_ROLLOUT = ("name", "image", "restart_id", "foretold_keys", "to_release")
 ROLLOUT = Source("agent", argspec.ROLLOUT_MODULE, _NOT_OF_A_ROLLOUT, "agent_rollout", "rollout")
 _OF_A_RENEWAL = ("secret_id", "rotation_id", "sync_timeout")
 PROVISION = Source("agent", argspec.ACCESS_MODULE, ("name", *_OF_A_RENEWAL), "agent_access", "provision")
-_OF_A_STATUS = {"secrets": "agent_status_secrets"}
+_OF_A_STATUS = {"secrets": "agent_status_secrets", "gateway": "agent_status_gateway"}
 STATUS = Source("agent", argspec.INFO_MODULE, ("names", "places"), "agent_info", "status", _OF_A_STATUS)
 ROTATION = Source("agent_secrets", argspec.ROTATION_MODULE, ("name",), "agent_rotation", "rotate")
 #: A renewal reads none of these.

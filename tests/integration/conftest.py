@@ -11,6 +11,7 @@ import pytest
 from tests.integration.fleet import NAMESPACE, Fleet
 from tests.integration.home import at_home
 from tests.integration.load import Processors, turn
+from tests.integration.podwatch import PodWatch
 from tests.sandbox import kwok
 from tests.sandbox.existing import Existing, from_environment, require_marker
 from tests.sandbox.proxy.clients import Through, proxied
@@ -66,6 +67,25 @@ def sandbox() -> Iterator[Existing]:
     require_marker(from_environment())
     with at_home():
         yield from_environment()
+
+
+@pytest.fixture(scope="session")
+def watched(sandbox: Existing) -> Iterator[PodWatch]:
+    """Of all pods of this process's tests, from the first to the last."""
+    with PodWatch() as watch:
+        yield watch
+
+
+@pytest.fixture(autouse=True)
+def never_two_gateways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Looked for all the time, whatever else a test is about."""
+    if "sandbox" not in request.fixturenames:
+        yield
+        return
+    watch: PodWatch = request.getfixturevalue("watched")
+    before = len(watch.together)
+    yield
+    assert not watch.together[before:], "two gateways on one volume"
 
 
 @pytest.fixture

@@ -131,6 +131,11 @@ def vault_admin() -> hvac.Client:
     return hvac.Client(url=os.environ["VAULT_ADDR"], token=os.environ["AGENTS_SANDBOX_ADMIN_VAULT_TOKEN"])
 
 
+def as_identity(identity: str) -> dict[str, str]:
+    """The environment of whoever runs with it: OPERATOR or PROVISIONER."""
+    return {part: os.environ[f"AGENTS_SANDBOX_{identity}_{part}"] for part in ("KUBECONFIG", "VAULT_TOKEN")}
+
+
 def versions(*agents: str, namespace: str = NAMESPACE) -> dict[str, str]:
     """kind/name -> resourceVersion of everything of ours in the namespace, or of these agents alone: two equal answers
     = nothing was written.
@@ -193,7 +198,11 @@ class Fleet:
         for name in self.names:
             self.put(name, {key: secrets.token_urlsafe(24) for key in KEYS})
             client.secrets.kv.v2.update_metadata(
-                f"agents-rotation/{name}", max_versions=3, cas_required=True, mount_point="kv"
+                f"agents-rotation/{name}",
+                max_versions=3,
+                cas_required=True,
+                custom_metadata={"digest_key": secrets.token_hex(32)},
+                mount_point="kv",
             )
             policy = "".join(
                 f'path "kv/{part}/agents/{name}" {{ capabilities = ["read"] }}\n' for part in ("data", "metadata")
@@ -302,11 +311,11 @@ class Fleet:
 
 
 def gateway(name: str, token: str, namespace: str = NAMESPACE) -> int:
-    """The status with which the agent's gateway answers this token; asked from inside its pod with curl."""
+    """The status with which the agent's gateway answers this token, 0 for none; asked from inside its pod with curl."""
     pod = next(one for one in pods(name, namespace) if not one["metadata"].get("deletionTimestamp"))
     script = (
         'read -r token; curl -s -o /dev/null -w "%{http_code}" -X POST -H "Authorization: Bearer $token" '
-        """-H 'Content-Type: application/json' -d '{"tool":"sessions_list","args":{}}' http://127.0.0.1:18789/tools/invoke"""
+        """-H 'Content-Type: application/json' -d '{"tool":"sessions_list","args":{}}' http://127.0.0.1:18789/tools/invoke || true"""
     )
     words = ("exec", "-i", "-n", namespace, pod["metadata"]["name"], "-c", "openclaw", "--", "sh", "-c", script)
     return int(kubectl(*words, stdin=f"{token}\n"))

@@ -17,7 +17,7 @@ from tests.sandbox.proxy import Match, Request
 
 PLAYBOOK = "playbooks/rotate_access.yml"
 OURS = "agents.digitalsys/"
-MADE_BY_US = {"managed-by": "digitalsys.agents"}
+MADE_BY_US = {"managed-by": "digitalsys.agents", "cluster": os.environ.get("AGENTS_SANDBOX_CLUSTER_UID", "")}
 MAKE, DESTROY = "role/[^/]+/secret-id$", "/secret-id-accessor/destroy$"
 
 

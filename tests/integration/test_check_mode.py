@@ -84,15 +84,22 @@ def test_provision_tells_what_it_would_make(make_fleet: Make, needs: Callable[..
         run = fleet.play("playbooks/provision.yml", "-e", f"agent={name}", *DRY, env=through.environment)
         assert through.proxy.requests()
         assert through.proxy.writes() == []
-    # What follows it, the rollout, has nothing to look at yet; it says so instead of pretending.
+    # As in a run that writes: the rollout that follows it wants what only a person has.
     run.failed(
         f"Vault's kv/agents/{name}: OPENCLAW_GATEWAY_TOKEN generated (would)",
         f"policy agents-{name} written (would)",
         f"AppRole {name}-role written (would)",
         f"a new SecretID for {name}-role in Secret {name}-vault-approle (would)",
         "a person must supply GITHUB_TOKEN, LINEAR_API_KEY",
-        f"Vault has no values at kv/agents/{name}",
+        f"Vault's kv/agents/{name} lacks GITHUB_TOKEN, LINEAR_API_KEY",
     )
+    assert versions(name) == {}
+    fleet.variables["agent_required_keys"] = ["OPENCLAW_GATEWAY_TOKEN"]
+    (tmp_path / "again").mkdir()
+    with proxied(tmp_path / "again", {**os.environ, **provisioner}) as through:
+        run = fleet.play("playbooks/provision.yml", "-e", f"agent={name}", *DRY, env=through.environment).ok()
+        assert through.proxy.writes() == []
+    assert f"{name}: new pod: Deployment is to be made" in run.output
     assert versions(name) == {}
     client = vault_admin()
     assert f"agents-{name}" not in client.sys.list_acl_policies()["data"]["keys"]

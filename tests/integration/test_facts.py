@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
 from tests.integration.failing import error_of, message_of
-from tests.integration.fleet import NAMESPACE, Fleet, Object, gateway, get, kubectl, pods, until
+from tests.integration.fleet import NAMESPACE, Fleet, Object, gateway, get, kubectl, pods, until, versions
 
 Make = Callable[..., Fleet]
 
@@ -87,3 +89,20 @@ def test_a_suspended_agent_is_kept_up_to_date_and_not_started(make_fleet: Make) 
     kubectl("annotate", "deployment", agent, "-n", NAMESPACE, "agents.digitalsys/suspended-")
     fleet.rollout(agent).ok()
     assert gateway(agent, fleet.values(agent)["OPENCLAW_GATEWAY_TOKEN"]) == 200
+
+
+@pytest.mark.parametrize("found", ['[{"id": "r1"', '[{"deployment": null}]', "{}"], ids=["cut", "null", "other"])
+def test_releases_that_cannot_be_read_stop_the_run_before_any_write(make_fleet: Make, found: str) -> None:
+    """Trials A12: the check was silent; then the pod was replaced, and its crash untold and left."""
+    agent = "fatos-corte"
+    fleet = make_fleet(agent)
+    fleet.rollout(agent).ok()
+    patch = json.dumps({"data": {"releases.json": found}})
+    kubectl("patch", "configmap", f"{agent}-releases", "-n", NAMESPACE, "--type=merge", "-p", patch)
+    before = versions(agent)
+    fleet.variables["agent_env"] = {"TESTGATEWAY_EXIT": "78"}
+    for words in (("--check",), ()):
+        run = fleet.rollout(agent, *words)
+        assert f"ConfigMap {agent}-releases was edited by hand and cannot be read" in message_of(run, agent)
+        assert "Mend it" in message_of(run, agent)
+    assert versions(agent) == before

@@ -24,6 +24,7 @@ from tests.integration.writes import (
     alone,
     came,
     holder,
+    meet,
     new_values,
     of_agent,
     places,
@@ -35,7 +36,7 @@ from tests.integration.writes import (
 from tests.sandbox import control
 from tests.sandbox.kill import AfterWrite
 from tests.sandbox.paths import write_secret
-from tests.sandbox.proxy import Armed, FaultProxy, Match, Through, answer, lose_answer, proxied, reset, storm
+from tests.sandbox.proxy import Armed, Match, Through, answer, lose_answer, proxied, reset, storm
 
 Make = Callable[..., Fleet]
 SEED = int(os.environ.get("AGENTS_TEST_SEED") or random.SystemRandom().randrange(10**6))
@@ -73,15 +74,6 @@ def test_a_storm_of_refusals_and_resets(make_fleet: Make, proxy: Through) -> Non
     assert not not_well(agent, watch, rollouts=1), f"AGENTS_TEST_SEED={SEED}"
 
 
-def lose(place: AfterWrite, proxy: FaultProxy, armed: list[Armed]) -> None:
-    """The answer of this write is lost."""
-    where = Match(writes_only=True, path=place.path, first=place.n)
-    if not place.start:
-        armed.append(proxy.add(lose_answer(where)))
-    else:
-        proxy.after_write(1, lambda _request: armed.append(proxy.add(lose_answer(where))), path=place.start)
-
-
 @pytest.mark.usefixtures("fake_nodes")
 def test_the_answer_of_each_write_is_lost(make_fleet: Make, tmp_path: Path) -> None:
     good = make_fleet("rede-boa", variables=PATIENT)
@@ -105,7 +97,7 @@ def test_the_answer_of_each_write_is_lost(make_fleet: Make, tmp_path: Path) -> N
         if agent in updated:
             new_values(own, agent)
         with proxied(through_folder) as through:
-            lose(lost[agent][1], through.proxy, armed)
+            meet(lose_answer, lost[agent][1], through.proxy, armed)
             run = own.rollout(agent, env=servers(through))
             there = came(lost[agent][1], through.proxy.writes())
         fired = sum(rule.fired for rule in armed)

@@ -45,18 +45,25 @@ SEED = int(os.environ.get("AGENTS_TEST_SEED") or random.SystemRandom().randrange
 MOMENTS = 10
 #: Of a recorded run: it was slower than those that follow where it had to share the machine with more.
 LATEST = 0.5
+#: Its pod ignores SIGTERM: whatever is killed leaves it running for so many seconds.
+SLOW = {"agent_env": {"TESTGATEWAY_IGNORE_SIGTERM": "1"}, "agent_grace_seconds": 12}
 
 
 @dataclass(frozen=True)
 class Rolled(Kill):
     """`scenario` is the state it starts from: first (nothing), update (a new secret), dead (the same under the lock of
-    a dead run)."""
+    a dead run), slow (the same where the pod takes its whole grace to end)."""
 
     @property
     def fake(self) -> bool:
         """On a node of KWOK: the probes of so many real pods would keep two cores busy. What a kill can do to a pod
         that runs is seen on the kubelet all the same, by the writes of an update."""
         return not FULL and (self.scenario == "first" or not isinstance(self.when, AfterWrite))
+
+    @property
+    def variables(self) -> Object:
+        """Of its host."""
+        return {**(KWOK if self.fake else {}), **(SLOW if self.scenario == "slow" else {})}
 
 
 def not_converged(agent: str, fleet: Fleet, *, fake: bool = False) -> list[str]:
@@ -86,18 +93,18 @@ def _run_batch(make_fleet: Make, kills: list[Rolled], image: str, folder: Path) 
     """Then once more the same command for all at once, which has nothing to do."""
     agents = [kill.agent for kill in kills]
     started = {kill.agent for kill in kills if kill.scenario != "first"}
-    fake: dict[str, Object] = {kill.agent: KWOK for kill in kills if kill.fake}
-    fleet = make_fleet(*agents, variables={**PATIENT, "agent_image": image}, host_variables=fake, canaries=agents)
+    own: dict[str, Object] = {kill.agent: kill.variables for kill in kills}
+    fleet = make_fleet(*agents, variables={**PATIENT, "agent_image": image}, host_variables=own, canaries=agents)
     fates = Fates()
 
     def one(kill: Rolled) -> tuple[Rolled, bool, list[str]]:
-        own = folder / kill.agent
-        single = alone(fleet, kill.agent, own / "fleet")
+        place = folder / kill.agent
+        single = alone(fleet, kill.agent, place / "fleet")
         if kill.agent in started:
             new_values(single, kill.agent)
         if kill.scenario == "dead":
             leave_a_lock(kill.agent)
-        struck, wrong = kill_and_go_on(kill, single, own, "rollout.yml")
+        struck, wrong = kill_and_go_on(kill, single, place, "rollout.yml")
         return kill, struck, wrong + not_converged(kill.agent, single, fake=kill.fake)
 
     with PodWatch() as watch:
@@ -137,6 +144,18 @@ def records(make_fleet: Make, tmp_path: Path) -> dict[str, Record]:
         if scenario == "dead":
             leave_a_lock("morte-boa")
         found[scenario] = record_good(fleet, "morte-boa", tmp_path / f"record-{scenario}")
+    slow = make_fleet("morte-lenta", variables={**PATIENT, **SLOW})
+    slow.rollout("morte-lenta").ok()
+    new_values(slow, "morte-lenta")
+    found["slow"] = record_good(slow, "morte-lenta", tmp_path / "record-slow")
+    return found
+
+
+def places_of(scenario: str, record: Record) -> list[tuple[str, AfterWrite]]:
+    """Up to the Deployment a slow agent's run is what any other's is: there it is killed where time is not short."""
+    found = list(places(record))
+    if scenario == "slow" and not FULL:
+        found = found[next(at for at, (words, _place) in enumerate(found) if "deployments" in words) :]
     return found
 
 
@@ -148,7 +167,7 @@ def test_killed_after_each_write_and_at_ten_moments(
     kills = [
         Rolled(scenario, f"{scenario}: {when.when} the answer to {words}", when)
         for scenario, record in records.items()
-        for number, (words, place) in enumerate(places(record))
+        for number, (words, place) in enumerate(places_of(scenario, record))
         for when in both_sides(place, number)
     ]
     chance = random.Random(SEED)

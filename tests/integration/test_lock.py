@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -252,7 +253,7 @@ def test_an_outage_longer_than_the_lock_loses_it_only_to_somebody_else(
 def test_a_run_that_only_believes_in_its_lock_does_not_write_over_what_another_made_meanwhile(
     make_fleet: Make, kube: Kube, context: Context
 ) -> None:
-    """Trials G1, without an outage: the lock was broken, and what is made after that bears no fence."""
+    """Trials G1, without an outage: the lock was edited by hand, and what is made after that bears no fence."""
     agent = "tranca-crente"
     make_fleet(agent, provide=False)
 
@@ -261,8 +262,9 @@ def test_a_run_that_only_believes_in_its_lock_does_not_write_over_what_another_m
         return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
 
     with Lock(kube, NAMESPACE, agent, "first", context) as first:
-        with Lock(kube, NAMESPACE, agent, "second", context, force=True) as second:
-            Writer(kube, fence=second.fence, may_write=second.require).apply(account("second"), None)
+        patch = json.dumps({"spec": {"holderIdentity": "second #00000000"}})
+        kubectl("patch", "lease", names.lease(agent), "-n", NAMESPACE, "--type=merge", "-p", patch)
+        Writer(kube, fence=first.fence + 1).apply(account("second"), None)
         writer = Writer(kube, fence=first.fence, may_write=first.require, doubt=first.doubt)
         with pytest.raises(AgentError) as refused:
             writer.apply(account("first"), None)
@@ -270,3 +272,17 @@ def test_a_run_that_only_believes_in_its_lock_does_not_write_over_what_another_m
     kept = get("serviceaccount", agent)
     assert kept
     assert kept["metadata"]["annotations"]["by"] == "second"
+
+
+def test_whoever_breaks_a_lock_that_lives_begins_when_its_holder_knows(kube: Kube, context: Context) -> None:
+    """Trials G1: for up to twelve seconds the first one believed in it, and made what the second one then met."""
+    agent, told = "tranca-viva", list[str]()
+    with Lock(kube, NAMESPACE, agent, "first", context) as first:
+        first.require()
+        listening = replace(context, progress=told.append)
+        with Lock(kube, NAMESPACE, agent, "second", listening, force=True) as second:
+            with pytest.raises(AgentError) as refused:
+                first.require()
+            assert refused.value.kind is ErrorKind.LOCK_LOST
+            second.require()
+    assert "for as long as whoever had it may be writing" in told[-1]

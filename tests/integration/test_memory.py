@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.integration.failing import error_of, message_of
-from tests.integration.fleet import NAMESPACE, Fleet, get, kubectl, pods, until
+from tests.integration.fleet import NAMESPACE, TESTGATEWAY, Fleet, get, kubectl, pods, until
+from tests.integration.podwatch import PodWatch
 from tests.sandbox.proxy import Through
 
 Make = Callable[..., Fleet]
@@ -90,13 +91,27 @@ def patch(agent: str, *operations: dict[str, Any]) -> None:
     kubectl("patch", "deployment", agent, "-n", NAMESPACE, "--type=json", "-p", json.dumps(operations))
 
 
-def test_an_emptied_volume_gets_no_gateway_and_is_told(remembers: Callable[[str], Fleet]) -> None:
+def mend(agent: str, script: str) -> None:
+    """By a pod of a person's, that ends when it has done so."""
+    name, claim = f"{agent}-mend", f"{agent}-state"
+    mount = {"name": "state", "mountPath": FOLDER}
+    container = {"name": "mend", "image": TESTGATEWAY, "command": ["sh", "-c", script], "volumeMounts": [mount]}
+    volume = {"name": "state", "persistentVolumeClaim": {"claimName": claim}}
+    spec = {"restartPolicy": "Never", "containers": [container], "volumes": [volume]}
+    made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+    kubectl("create", "-f", "-", stdin=json.dumps(made))
+    until(lambda: (get("pod", name) or {})["status"].get("phase") == "Succeeded", "it is mended", 60)
+    kubectl("delete", "pod", name, "-n", NAMESPACE)
+
+
+def test_an_emptied_volume_gets_no_gateway_and_is_told(remembers: Callable[[str], Fleet], watched: PodWatch) -> None:
     """Trials A6: a new configuration was seeded, the pod was Ready, "nothing to do"."""
     agent = "memoria-vazia"
     fleet = remembers(agent)
     before = identity(agent)
     in_pod(agent, f"rm -rf {FOLDER}/* {FOLDER}/.[!.]*")
-    kubectl("delete", "pod", pods(agent)[0]["metadata"]["name"], "-n", NAMESPACE)
+    with watched.excused(agent):  # a ReplicaSet does not wait for the pod that ends
+        kubectl("delete", "pod", pods(agent)[0]["metadata"]["name"], "-n", NAMESPACE)
     assert refused(agent) == f"expected {before}, found none"
     run = fleet.rollout(agent)
     message = message_of(run, agent)
@@ -203,3 +218,38 @@ def test_a_word_for_one_agent_is_not_taken_for_several(make_fleet: Make, proxy: 
     fleet.rollout("", "-e", "accept_volume=x", env=proxy.environment).failed("accept_volume is for one agent")
     fleet.rollout("memoria-a", "-e", "accept_volume=X:y", env=proxy.environment).failed("names no claim")
     assert proxy.proxy.writes() == []
+
+
+def test_a_crash_loop_that_was_mended_on_the_volume_is_begun_afresh(
+    make_fleet: Make, needs: Callable[..., None], watched: PodWatch
+) -> None:
+    """Trials C7: the ends from before counted, so the advised run told the same error again, twice."""
+    needs("kubelet")
+    agent = "memoria-laco"
+    script = f"if [ -e {FOLDER}/broken ]; then exit 3; fi; exec openclaw gateway run --bind lan --port 18789"
+    fleet = make_fleet(agent, variables={"agent_command": ["sh", "-c"], "agent_args": [script]})
+    fleet.rollout(agent).ok()
+    release = (get("configmap", f"{agent}-releases") or {})["data"]
+    in_pod(agent, f"touch {FOLDER}/broken; kill 1")
+
+    def loops() -> bool:
+        status = pods(agent)[0]["status"]["containerStatuses"][0]
+        return bool(status["restartCount"] > 1 and "waiting" in status["state"])
+
+    until(loops, "its gateway ends again and again", 120)
+    # Nothing was mended: the failure tells the cause, and no other release would help.
+    message = message_of(fleet.rollout(agent), agent)
+    assert "ended 2 times (exit code 3" in message
+    assert "This is the last good release itself" in message
+    until(loops, "the new one does, too", 120)
+    with watched.excused(agent):
+        mend(agent, f"rm {FOLDER}/broken")
+    foretold = fleet.rollout(agent, "--check").ok()
+    assert "new pod: its gateway ends again and again: a new pod begins afresh" in foretold.output
+    before = pods(agent)[0]["metadata"]["uid"]
+    fleet.rollout(agent).ok()
+    (now,) = pods(agent)
+    assert now["metadata"]["uid"] != before
+    assert now["status"]["containerStatuses"][0]["restartCount"] == 0
+    assert (get("configmap", f"{agent}-releases") or {})["data"]["volume"] == release["volume"]
+    assert not fleet.rollout(agent).ok().changed(agent)

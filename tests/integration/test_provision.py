@@ -10,16 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 import hvac
 import pytest
 
-from tests.integration.fleet import KEYS, Fleet, Run, gateway, get, kubectl, vault_admin
+from tests.integration.fleet import KEYS, Fleet, Run, as_identity, gateway, get, kubectl, vault_admin
 from tests.integration.renewing import lock_out, unlock
 from tests.sandbox import control, seed
 
 Make = Callable[..., Fleet]
 NAME = "provida"
-
-
-def _as(identity: str) -> dict[str, str]:
-    return {part: os.environ[f"AGENTS_SANDBOX_{identity}_{part}"] for part in ("KUBECONFIG", "VAULT_TOKEN")}
 
 
 @pytest.fixture
@@ -49,7 +45,7 @@ def test_from_nothing_to_a_running_agent(make_fleet: Make, namespace: str) -> No
     uid = os.environ["AGENTS_SANDBOX_CLUSTER_UID"]
 
     def provision() -> Run:
-        return fleet.play("playbooks/provision.yml", "-e", f"agent={NAME}", env=_as("PROVISIONER"))
+        return fleet.play("playbooks/provision.yml", "-e", f"agent={NAME}", env=as_identity("PROVISIONER"))
 
     # The namespace is made. What may be done in it is for the cluster's owner to say, and so is told.
     provision().failed(
@@ -79,7 +75,8 @@ def test_from_nothing_to_a_running_agent(make_fleet: Make, namespace: str) -> No
         eso.secrets.kv.v2.read_secret_version("agents/roberval", mount_point="kv", raise_on_deleted_version=True)
     # It says whose it is: a renewal destroys what killed runs left, and no SecretID that a person made.
     made = vault_admin().auth.approle.read_secret_id(f"{NAME}-role", access["secret-id"])["data"]
-    assert made["metadata"] == {"managed-by": "digitalsys.agents"}
+    uid = os.environ["AGENTS_SANDBOX_CLUSTER_UID"]
+    assert made["metadata"] == {"managed-by": "digitalsys.agents", "cluster": uid}
     for value in (*generated.values(), access["secret-id"]):
         assert value not in first.output
     assert get("deployment", NAME, namespace) is None
@@ -125,7 +122,7 @@ def test_the_operators_identity_is_told_what_it_lacks(make_fleet: Make, namespac
     # The cluster's rights alone are not enough either: Vault's are named as clearly.
     kubectl("create", "namespace", namespace)
     seed.grant_in(namespace)
-    half = {"KUBECONFIG": _as("PROVISIONER")["KUBECONFIG"]}
+    half = {"KUBECONFIG": as_identity("PROVISIONER")["KUBECONFIG"]}
     refused = fleet.play("playbooks/provision.yml", "-e", "agent=provida-nao", env=half)
     refused.failed("Vault does not allow ", "provida-nao", "docs/permissions")
     assert get("secret", "provida-nao-vault-approle", namespace) is None

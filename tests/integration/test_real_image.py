@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import yaml
 
+from tests.integration.failing import message_of
 from tests.integration.fleet import CHECKOUT, NAMESPACE, Fleet, Run, gateway, get, kubectl, pods, until
 
 Make = Callable[..., Fleet]
@@ -18,6 +19,18 @@ def _in_pod(script: str, stdin: str = "") -> str:
     pod = next(one for one in pods(NAME) if not one["metadata"].get("deletionTimestamp"))
     words = ("exec", "-i", "-n", NAMESPACE, pod["metadata"]["name"], "-c", "openclaw", "--", "sh", "-c", script)
     return kubectl(*words, stdin=stdin)
+
+
+def _configure(change: str) -> None:
+    """As the agent itself may do it: its configuration is its own."""
+    file = "/root/.openclaw/openclaw.json"
+    script = f"const fs = require('fs'), c = JSON.parse(fs.readFileSync('{file}')); {change}; "
+    _in_pod(f"node -e \"{script} fs.writeFileSync('{file}', JSON.stringify(c))\"")
+
+
+def _takes_it(token: str, status: int) -> None:
+    """It has taken its new configuration: one that is told to end in the middle of that drains for its whole grace."""
+    until(lambda: gateway(NAME, token) == status, f"it answers {status}", 120)
 
 
 def test_the_real_gateway_runs_and_remembers(make_fleet: Make, needs: Callable[..., None]) -> None:
@@ -61,3 +74,25 @@ def test_the_real_gateway_runs_and_remembers(make_fleet: Make, needs: Callable[.
     second = play("rollout.yml").ok()
     assert not second.changed(NAME)
     assert [pod["metadata"]["uid"] for pod in pods(NAME)] == [reborn]
+
+    # Trials C2: with few tools it answers 404 to the right token, and still 401 to a wrong one.
+    _configure("c.tools = {profile: 'minimal'}")
+    _takes_it(token, 404)
+    few = play("playbooks/restart.yml", "-e", "restart_id=padaria-2").ok()
+    assert "the gateway takes the token and refuses a wrong one" in few.output
+    assert gateway(NAME, token) == 404
+    assert gateway(NAME, token + "x") == 401
+
+    # Trials C13: a literal token beats the environment's. No other pod would take it either.
+    _configure("c.gateway.auth = {...c.gateway.auth, mode: 'token', token: 'um-outro-token-qualquer'}")
+    _takes_it(token, 401)
+    literal = play("playbooks/restart.yml", "-e", "restart_id=padaria-3")
+    message = message_of(literal, NAME)
+    assert "most often there is a gateway.auth.token in its openclaw.json" in message
+    assert "Nothing was undone" in message
+    assert len(pods(NAME)) == 1
+    assert gateway(NAME, token) == 401
+    _configure("delete c.gateway.auth.token")
+    _takes_it(token, 404)
+    play("playbooks/restart.yml", "-e", "restart_id=padaria-4").ok()
+    assert gateway(NAME, token) == 404

@@ -227,9 +227,9 @@ def test_what_was_changed_before_a_failure_is_told(make_fleet: Make) -> None:
     """Trials H2: five objects made, and `changed: false`."""
     agent = "sessao-conta"
     fleet = make_fleet(agent, host_variables={agent: {**KWOK, "agent_sync_timeout": 2}})
-    fleet.variables["agent_vault_path"] = "agents/somewhere-else"
+    fleet.variables["agent_vault_path"] = "agents/equipe/conta"
     vault_admin().secrets.kv.v2.create_or_update_secret(
-        "agents/somewhere-else", dict.fromkeys(("GITHUB_TOKEN", "LINEAR_API_KEY", "OPENCLAW_GATEWAY_TOKEN"), "value"),
+        "agents/equipe/conta", dict.fromkeys(("GITHUB_TOKEN", "LINEAR_API_KEY", "OPENCLAW_GATEWAY_TOKEN"), "value"),
         mount_point="kv",
     )  # fmt: skip
     run = fleet.rollout(agent)

@@ -12,7 +12,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from tests.integration.canary import assert_clean, canary
-from tests.integration.fleet import NAMESPACE, Fleet, Object, Run, kubectl, until, vault_admin, versions
+from tests.integration.fleet import NAMESPACE, Fleet, Object, Run, as_identity, kubectl, until, vault_admin, versions
 from tests.integration.renewing import access, connect, lock_out
 from tests.integration.rotating import edit, secret, vault_version
 from tests.integration.writes import PATIENT, servers
@@ -175,7 +175,7 @@ def test_what_is_wrong_with_the_access_of_eso_is_a_note(make_fleet: Make) -> Non
     until_soon = renewed("70h")
     run, facts = told(fleet)
     assert facts["journal_exposed"] is True
-    assert f"{agent}: policy lets ESO read the journal of rotations, kv/data/agents-rotation/{agent}" in run.output
+    assert f"{agent}: ESO may read the journal of rotations, kv/data/agents-rotation/{agent}" in run.output
     assert (facts["secret_id"], facts["secret_id_expires"][:19]) == ("ends soon", until_soon)
     assert 0 < facts["secret_id_seconds_left"] <= 70 * 3600
     assert f"{agent}: its SecretID ends in 2 d: rotate_access.yml -e agent={agent}" in run.output
@@ -257,3 +257,48 @@ def test_a_sealed_vault_is_one_clear_error(make_fleet: Make, needs: Callable[...
     sealed.failed("is sealed", "vault operator unseal")
     assert len(sealed.message("situacao-selo").splitlines()) == 2
     assert plain.ok().results["situacao-selo"]["agents"][0]["health"] == "missing"
+
+
+def _with_role(fleet: Fleet, agent: str, **settings: object) -> dict[str, str]:
+    """Another SecretID in the agent's Secret, of its AppRole with these settings."""
+    vault = vault_admin().auth.approle
+    vault.create_or_update_approle(f"{agent}-role", token_policies=[f"agents-{agent}"], **settings)
+    made = vault.generate_secret_id(f"{agent}-role")["data"]
+    role_id = vault.read_role_id(f"{agent}-role")["data"]["role_id"]
+    fleet.write_access_secret(agent, role_id, made["secret_id"], made["secret_id_accessor"])
+    return access(agent)
+
+
+def test_a_secret_id_of_few_logins_is_not_used_up_by_looking(make_fleet: Make) -> None:
+    """Trials E6: after four looks ESO could not log in any more."""
+    agent = "situacao-usos"
+    fleet = make_fleet(agent)
+    there = _with_role(fleet, agent, secret_id_num_uses=2)
+    for _look in range(3):
+        _run, facts = told(fleet)
+        assert facts["secret_id"] == "valid"
+        assert any("good for 2 more logins" in note for note in facts["notes"])
+    left = vault_admin().auth.approle.read_secret_id(f"{agent}-role", there["secret-id"])["data"]
+    assert left["secret_id_num_uses"] == 2
+
+
+def test_a_secret_id_that_is_bound_to_another_address_is_told_as_that(make_fleet: Make) -> None:
+    """Trials E8: "does not log in, so ESO copies nothing", and a new one at each provision."""
+    agent = "situacao-longe"
+    fleet = make_fleet(agent)
+    there = _with_role(fleet, agent, secret_id_bound_cidrs=["10.99.0.0/16"])
+    _run, facts = told(fleet)
+    assert facts["secret_id"] == "valid"
+    assert any("may not log in from this machine's address" in note for note in facts["notes"])
+    run = fleet.play("playbooks/provision.yml", "-e", f"agent={agent}", "--check", env=as_identity("PROVISIONER"))
+    assert "a new SecretID" not in run.output
+    assert access(agent) == there
+
+
+def test_an_access_without_a_role_id_is_a_note_and_the_others_are_told(make_fleet: Make) -> None:
+    """Trials E7: the status of the whole fleet failed, after half a minute."""
+    fleet = make_fleet("situacao-meia", "situacao-toda")
+    fleet.write_access_secret("situacao-meia", "", access("situacao-meia")["secret-id"], "")
+    run, facts = told(fleet)
+    assert any("has no role-id" in note for note in facts["notes"])
+    assert facts_of(run, "situacao-toda")["secret_id"] == "valid"

@@ -17,7 +17,7 @@ from tests.sandbox.proxy import Through
 
 Make = Callable[..., Fleet]
 #: Seconds for which a pod runs on after it was told to end.
-DRAIN = 14
+DRAIN = 20
 SLOW = {"agent_grace_seconds": DRAIN}
 #: Ignores SIGTERM, and so takes the whole of its grace.
 ENV = {"TESTGATEWAY_IGNORE_SIGTERM": "1"}
@@ -127,13 +127,16 @@ def test_a_pod_that_was_cut_loose_stops_the_run_by_its_name(slow: Callable[..., 
     fleet.rollout(agent).ok()
 
 
-def test_a_gateway_beside_an_agent_with_nothing_to_do_is_told_too(make_fleet: Make, proxy: Through) -> None:
+def test_a_gateway_beside_an_agent_with_nothing_to_do_is_told_too(
+    make_fleet: Make, proxy: Through, watched: PodWatch
+) -> None:
     """Trials A9: its label was taken away for debugging, and the Deployment made another; status was one line."""
     agent = "volume-rotulo"
     fleet = make_fleet(agent)
     fleet.rollout(agent).ok()
     loose = pods(agent)[0]["metadata"]["name"]
-    kubectl("label", "pod", loose, "-n", NAMESPACE, "app.kubernetes.io/instance-")
+    with watched.excused(agent):
+        kubectl("label", "pod", loose, "-n", NAMESPACE, "app.kubernetes.io/instance-")
     try:
         until(lambda: any(one["metadata"]["name"] != loose for one in pods(agent)), "the Deployment makes another")
         for words in ((), ("--check",)):

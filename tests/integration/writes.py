@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import DURATION_VARIABLE
 from tests.integration.fleet import NAMESPACE, Fleet, get, kubectl
 from tests.sandbox.kill import AfterWrite
-from tests.sandbox.proxy import Request, Through, proxied
+from tests.sandbox.proxy import Armed, FaultProxy, Match, Request, Rule, Through, proxied
 
 #: So many rollouts at a time: two cores are busy with them, and pods that start slowly are not the fault looked for.
 AT_ONCE = 4
@@ -87,6 +87,15 @@ def _creates(write: Request) -> bool:
 def came(place: AfterWrite, writes: list[Request]) -> bool:
     """Whether the run had this write at all."""
     return sum(re.search(place.path, write.target) is not None for write in writes) >= place.n
+
+
+def meet(fault: Callable[[Match], Rule], place: AfterWrite, proxy: FaultProxy, armed: list[Armed]) -> None:
+    """This fault at this write; the rule is in `armed` once it is armed."""
+    rule = fault(Match(writes_only=True, path=place.path, first=place.n))
+    if not place.start:
+        armed.append(proxy.add(rule))
+    else:
+        proxy.after_write(1, lambda _request: armed.append(proxy.add(rule)), path=place.start)
 
 
 def of_agent(place: AfterWrite, agent: str) -> AfterWrite:

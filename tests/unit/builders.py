@@ -59,8 +59,8 @@ def deployment(of: Agent, stamps: Stamps, facts: Facts | None = None) -> Object:
     return manifests.deployment(of, stamps, facts or of_new(of.name))
 
 
-def record(deployment: Object, **known: str) -> Record:
-    """known: claim_uid, volume_name, identity."""
+def record(deployment: Object, **known: Any) -> Record:
+    """known: claim_uid, volume_name, identity, proved."""
     return Record(of_deployment(deployment), **known)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
@@ -78,6 +78,20 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Proved:
+    """What was found true together, when a release was proved last: '' for what nobody looked at.
+
+    container: id of the gateway's container. secret: resourceVersion of the Secret that it read at its start. store,
+    external: generations of SecretStore and ExternalSecret by which that Secret was made.
+    """
+
+    container: str = ""
+    secret: str = ""
+    store: str = ""
+    external: str = ""
+
+
+@dataclass(frozen=True)
 class Record:
     """What is known of an agent that exists: its facts, and which volume holds its memory.
 
@@ -89,6 +103,7 @@ class Record:
     claim_uid: str = ""
     volume_name: str = ""
     identity: str = ""
+    proved: Proved = Proved()
 
 
 #: Of a volume that had no identity yet: 0.1.0 gave none.
@@ -110,7 +125,8 @@ def of_deployment(deployment: Object) -> Facts:
     if mounted:
         claim = volume["persistentVolumeClaim"]["claimName"]
         mount = Mount(claim, mounted["mountPath"], mounted.get("subPath") or "")
-    return Facts(mount, gateway.get("name") or "", deployment["spec"]["selector"]["matchLabels"], _replicas(deployment))
+    selector = deployment["spec"]["selector"].get("matchLabels") or {}
+    return Facts(mount, gateway.get("name") or "", selector, _replicas(deployment))
 
 
 def settled(agent: str, deployment: Object | None, record: Record | None, accepted: Mount | None = None) -> Facts:
@@ -183,6 +199,7 @@ def as_data(record: Record) -> dict[str, Any]:
         "selector": dict(facts.selector),
         "claimUid": record.claim_uid,
         "volumeName": record.volume_name,
+        "proved": asdict(record.proved),
     }
 
 
@@ -191,7 +208,10 @@ def of_data(data: Mapping[str, Any], identity: str) -> Record:
     keys = ("claim", "mountPath", "subPath", "container", "claimUid", "volumeName")
     claim, path, sub_path, container, uid, volume = _texts(data[key] for key in keys)
     selector = dict(zip(data["selector"], _texts(data["selector"].values()), strict=True))
-    return Record(Facts(Mount(claim, path, sub_path), container, selector), uid, volume, identity)
+    # Nobody looked before 0.2.0.
+    told = data.get("proved") or {}
+    proved = Proved(**dict(zip(told, _texts(told.values()), strict=True)))
+    return Record(Facts(Mount(claim, path, sub_path), container, selector), uid, volume, identity, proved)
 
 
 def _texts(values: Iterable[Any]) -> list[str]:

@@ -17,8 +17,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts imp
     of_deployment,
     settled,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import of_annotations
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, NotFound
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
@@ -47,6 +48,8 @@ class Live:
     unserved: frozenset[str] = frozenset()
     #: The mount that a person has named as the one with the memory; None where nobody has.
     accepted: Mount | None = None
+    #: What stands in the place of ours, and is somebody else's, where no more than its metadata was read: Kind name.
+    strangers: list[str] = field(default_factory=list)
 
     @property
     def deployment(self) -> Object | None:
@@ -84,6 +87,12 @@ class Live:
     def template_annotation(self, name: str) -> str:
         template = ((self.deployment or {}).get("spec") or {}).get("template") or {}
         return str(((template.get("metadata") or {}).get("annotations") or {}).get(name) or "")
+
+    @property
+    def stamp(self) -> str:
+        """What of its secret the pod was started with (see _agent/stamp.py)."""
+        template = ((self.deployment or {}).get("spec") or {}).get("template") or {}
+        return of_annotations((template.get("metadata") or {}).get("annotations"))
 
     @property
     def seed(self) -> str:
@@ -129,6 +138,9 @@ def look(kube: Kube, namespace: str, agent: str, *kinds: Kind, accepted: Mount |
         except NotFound as error:
             if not error.is_served:
                 unserved.add(kind_name)
+    if not kinds and EXTERNAL_SECRET.name not in live.objects:
+        secret = kube.get_metadata(SECRET, namespace, names.env_secret(agent))
+        live.strangers.extend(_strangers(SECRET, [secret] if secret else []))
     return replace(live, unserved=frozenset(unserved)) if unserved else live
 
 
@@ -145,12 +157,14 @@ def look_at_fleet(kube: Kube, namespace: str, agents: Iterable[str], accepted: M
         # A claim that a person has named need not bear our label: of these all are read, and judged by the caller.
         is_claim = kind == CLAIM
         by_name = {item["metadata"]["name"]: item for item in _listed(kube, kind, namespace, ours=not is_claim)}
-        missing = set(wanted.values()) - by_name.keys()
-        if missing and not is_claim:
-            _refuse_strangers(kube, kind, namespace, missing)
         for agent, name in wanted.items():
             if name in by_name:
                 lives[agent].objects[kind_name] = by_name[name]
+        if not is_claim:
+            _find_strangers(kube, kind, namespace, lives, wanted)
+    # What ESO writes is looked for where no ExternalSecret of ours writes it yet.
+    new = {agent: names.env_secret(agent) for agent, live in lives.items() if EXTERNAL_SECRET.name not in live.objects}
+    _find_strangers(kube, SECRET, namespace, lives, new)
     return lives
 
 
@@ -161,25 +175,19 @@ def _listed(kube: Kube, kind: Kind, namespace: str, *, ours: bool) -> list[Objec
         return []
 
 
-def _refuse_strangers(kube: Kube, kind: Kind, namespace: str, wanted: set[str]) -> None:
+def _find_strangers(kube: Kube, kind: Kind, namespace: str, lives: dict[str, Live], wanted: dict[str, str]) -> None:
+    """In the place of what was not found. wanted: agent -> the name of its object of this kind."""
+    missing = {name: agent for agent, name in wanted.items() if kind.name not in lives[agent].objects}
+    if not missing:
+        return
     try:
         there = kube.list_metadata(kind, namespace)
-    except AgentError as error:
-        if error.kind is ErrorKind.NOT_FOUND:
-            return
-        raise
+    except NotFound:
+        return
     for item in there:
-        if item["metadata"]["name"] in wanted and not names.is_ours(item):
-            raise stranger(kind.name, item["metadata"]["name"])
+        if agent := missing.get(item["metadata"]["name"]):
+            lives[agent].strangers.extend(_strangers(kind, [item]))
 
 
-def stranger(kind_name: str, name: str) -> AgentError:
-    """Of an object that is there, and is not ours."""
-    return AgentError(
-        ErrorKind.NOT_OURS,
-        f"{kind_name} {name} is there, but was not made by this collection (no label "
-        f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY})",
-        "Leave it as it is: taking over agents made by hand is an operation of its own, which is to come. Until then "
-        "choose another name for the new agent.",
-        {"object": {"kind": kind_name, "name": name}},
-    )
+def _strangers(kind: Kind, found: Iterable[Object]) -> list[str]:
+    return [f"{kind.name} {item['metadata']['name']}" for item in found if not names.is_ours(item)]

@@ -24,6 +24,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts imp
     put_into,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import GATEWAY_PORT, PORT_NAME, probes
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import annotations_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import PROGRESS_DEADLINE
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
@@ -40,7 +41,7 @@ _PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/
 
 @dataclass(frozen=True)
 class Stamps:
-    """What makes a pod new besides its template: true, or absent ('')."""
+    """What makes a pod new besides its template: true, or absent (''). secret_version: a line of _agent/stamp.py."""
 
     secret_version: str = ""
     restart_id: str = ""
@@ -216,7 +217,9 @@ def _container(agent: Agent, image: str) -> Object:
     }
     if agent.env:
         container["env"] = [
-            {"name": name, "value": value} if value else {"name": name} for name, value in agent.env.items()
+            # The kubelet replaces $(NAME) and $$ in a value; what an inventory says is meant as it is written.
+            {"name": name, "value": value.replace("$", "$$")} if value else {"name": name}
+            for name, value in agent.env.items()
         ]
     return {field: value for field, value in {**container, **_resources(agent)}.items() if value != []}
 
@@ -280,7 +283,7 @@ def looking_at_the_volume(deployment: Object, agent: str) -> Object:
 
 def deployment(agent: Agent, stamps: Stamps, facts: Facts) -> Object:
     """agent.image must carry a digest."""
-    annotations = {names.SECRET_VERSION: stamps.secret_version, names.RESTART_ID: stamps.restart_id}
+    annotations = {**annotations_of(stamps.secret_version), names.RESTART_ID: stamps.restart_id}
     template = {
         "metadata": {
             "labels": {**names.labels(agent.name), **_COMPONENT},

@@ -25,6 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     sealed,
     unsealed,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import annotations_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.version import VERSION
@@ -63,7 +64,10 @@ def read(config_map: Object | None) -> list[Release]:
     if not text:
         return []
     try:
-        kept = [Release(**entry) for entry in json.loads(text)]
+        entries = json.loads(text)
+        if not isinstance(entries, list):
+            raise TypeError
+        kept = [Release(**entry) for entry in entries]
         for release in kept:
             of_deployment(release.deployment)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -119,22 +123,29 @@ def is_recorded(config_map: Object | None, deployment: Object) -> bool:
     return newest is not None and newest.deployment == deployment
 
 
-def revived(release: Release, secret_version: str, facts: Facts, agent: str = "") -> Object:
-    """The recorded Deployment, stamped with the secret version that its new pod will really have, and with what is a
+def revived(release: Release, stamp: str, facts: Facts, agent: str = "", restart_id: str = "") -> Object:
+    """The recorded Deployment, stamped with the secret that its new pod will really have, and with what is a
     fact of the cluster today. agent: its name, where the template is taken up instead of another one; then the volume
     is looked at by one of 0.1.0, too. Else it is what runs."""
     wanted = put_into(unsealed(release.deployment), facts)
     if agent:
         wanted = looking_at_the_volume(wanted, agent)
-    wanted["spec"]["template"]["metadata"].setdefault("annotations", {})[names.SECRET_VERSION] = secret_version
+    meta = wanted["spec"]["template"]["metadata"]
+    others = {
+        name: value
+        for name, value in (meta.get("annotations") or {}).items()
+        if name not in (names.SECRET_VERSION, names.SECRET_CONTENT)
+    }
+    restart = {names.RESTART_ID: restart_id} if restart_id else {}
+    meta["annotations"] = {**others, **annotations_of(stamp), **restart}
     return sealed(wanted)
 
 
-def of_running(release: Release, secret_version: str, facts: Facts, deployment: Object) -> Object:
+def of_running(release: Release, stamp: str, facts: Facts, deployment: Object) -> Object:
     """As `revived`, in the form that runs: where one of 0.1.0 was gone back to, it looks at the volume since."""
     inits = deployment["spec"]["template"]["spec"].get("initContainers") or []
     looks = any(one["name"] == names.VOLUME for init in inits for one in init.get("env") or [])
-    return revived(release, secret_version, facts, deployment["metadata"]["name"] if looks else "")
+    return revived(release, stamp, facts, deployment["metadata"]["name"] if looks else "")
 
 
 def new(kept: list[Release], deployment: Object, secret_version: str, by: str) -> Release:

@@ -82,6 +82,21 @@ class AgentError(Exception):
         return {"kind": self.kind.value, "message": self.message, "hint": self.hint, **self.details}
 
 
+def taken_over(what: str) -> AgentError:
+    return AgentError(
+        ErrorKind.LOCK_LOST, f"another run has taken over {what}", "Let it finish, then look with status.yml."
+    )
+
+
+def never_still(what: str, who: str, then: str = "run the same command again") -> AgentError:
+    """who: writes there, and by what it is seen."""
+    return AgentError(
+        ErrorKind.CONFLICT,
+        f"{what} keeps being changed by somebody else",
+        f"Look who writes to it ({who}); then {then}.",
+    )
+
+
 class VolumeTroubled(AgentError):
     """The agent's volume is not what it must be: no other release and no other value would change that."""
 

@@ -28,6 +28,8 @@ KUBE_RETRIES = 60.0
 #: Sealed is told at once; this is for a Vault that changes its leader.
 VAULT_RETRIES = 20.0
 REGISTRY_RETRIES = 20.0
+#: A look at one gateway out of many, that nothing depends on.
+GATEWAY_LOOK = 3.0
 #: A gateway that is busy, or closes its port-forward, after it has become ready.
 GATEWAY_RETRIES = 90.0
 #: What is left for that of the timeout of a rollout, at the least.
@@ -52,6 +54,9 @@ WATCH_AGAIN = 0.5
 LOCK = 15
 #: The least that a test may ask for instead (_lock/lease.py).
 LOCK_LEAST = 5
+#: The most that another's is waited for, whatever it says: a release to come may say twice as much, a hand may say
+#: years.
+LOCK_LONGEST = 30
 #: How long a write waits for its lock to be renewed, and how long a Lease is asked for that cannot be made: as long as
 #: the request itself would be tried.
 LOCK_PATIENCE = KUBE_RETRIES
@@ -69,6 +74,8 @@ TICK = 1.0
 MOUNT = 360
 #: Beyond its grace: the kubelet kills at its end, and then unmounts and reports.
 TERMINATION_SLACK = 60
+#: Without a sign of life: Kubernetes itself says "not Ready" only after 40 s, and from 1.32 on after 50 s.
+NODE_SILENT = 40
 #: Of a Deployment that was deleted the cluster's own clean-up takes ReplicaSet and pod one after the other, within a
 #: second on an idle control plane.
 ORPHAN = 60

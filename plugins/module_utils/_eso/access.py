@@ -15,22 +15,26 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 
-#: Told to Vault with each SecretID that is made here: a killed run may leave one behind that nobody knows, and those
-#: that a person made must be told from it.
-METADATA = {"managed-by": names.MANAGED_BY}
+
+def metadata_of(cluster_uid: str) -> dict[str, str]:
+    """Told to Vault with each SecretID that is made here: a killed run may leave one behind that nobody knows, and
+    those that a person made, or that are another cluster's, must be told from it."""
+    return {"managed-by": names.MANAGED_BY, "cluster": cluster_uid}
 
 
 @dataclass(frozen=True)
 class SecretId:
-    """What Vault knows of one. expires: '2026-11-25T07:37:15Z'; '' for never."""
+    """What Vault knows of one. expires: '2026-11-25T07:37:15Z'; '' for never. uses_left: logins that it is still good
+    for, 0 for as many as one likes."""
 
     accessor: str
     expires: str
     metadata: Mapping[str, str]
+    uses_left: int = 0
 
-    @property
-    def ours(self) -> bool:
-        return METADATA.items() <= self.metadata.items()
+    def is_of(self, cluster_uid: str) -> bool:
+        """0.1.0 did not say of which cluster one was: those are nobody's but of the Secret that names them."""
+        return metadata_of(cluster_uid).items() <= self.metadata.items()
 
     def has_ended(self, now: float) -> bool:
         """now: seconds since 1970. Vault lets one that has ended log in until it tidies up, within the minute."""
@@ -44,7 +48,8 @@ def secret_id_state(vault: Vault, mount: str, role: str, accessor: str = "", *, 
         return None
     expires = re.sub(r"\.[0-9]+", "", str(data.get("expiration_time") or ""))
     never = expires.startswith("0001-")
-    return SecretId(str(data["secret_id_accessor"]), "" if never else expires, data.get("metadata") or {})
+    uses = int(data.get("secret_id_num_uses") or 0)
+    return SecretId(str(data["secret_id_accessor"]), "" if never else expires, data.get("metadata") or {}, uses)
 
 
 @dataclass(frozen=True)

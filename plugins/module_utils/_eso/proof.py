@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hmac
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
@@ -19,6 +20,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import
     not_ready,
     see_access,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import (
+    missing_keys,
+    require_effective,
+    require_keys,
+    stamp_of,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.apply import Writer
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -27,16 +34,19 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.watch import TO_BE_TOLD, Selection, Watching
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import GATEWAY_TOKEN
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept, no_values, require_kv2
 
 
 @dataclass(frozen=True)
 class Proof:
-    """version: of Vault, that the Secret's bytes equal, as text; 'unproved' without Vault. token: the gateway's."""
+    """stamp: of what stands in Vault, which the Secret's bytes equal; 'unproved' without Vault. token: the gateway's.
+    secret: the Secret's resourceVersion."""
 
-    version: str
+    stamp: str
     token: str
+    secret: str
 
 
 def decoded(secret: Object | None, context: Context) -> dict[str, str]:
@@ -58,33 +68,28 @@ def unequal_keys(wanted: dict[str, str], there: dict[str, str]) -> list[str]:
     )
 
 
-def missing_keys(required: list[str], there: dict[str, str]) -> list[str]:
-    return [key for key in required if not there.get(key)]
-
-
-def _require_keys(agent: Home, values: dict[str, str], where: str) -> None:
-    missing = missing_keys(agent.required_keys, values)
-    if missing:
-        raise AgentError(
-            ErrorKind.SECRET,
-            f"{agent.name}: {where} lacks {', '.join(missing)}",
-            f"Put it there from standard input: vault kv patch -mount={agent.vault_mount} "
-            f"{agent.vault_path} {missing[0]}=-",
-            {"missing_keys": missing},
-        )
-
-
-def check_vault(agent: Home, vault: Vault) -> int:
-    """Every required key stands in Vault. Nothing is written. The version seen."""
-    found = Entry(vault, agent.vault_mount, agent.vault_path).read()
+def check_vault(
+    agent: Home,
+    vault: Vault,
+    variables: Collection[str] = (),
+    replaced: Collection[str] = (),
+    foretold: Collection[str] = (),
+) -> Kept:
+    """What the pod needs stands in Vault, and can do its work. Nothing is written. What was seen. variables: names
+    that the template sets itself. replaced: keys that are about to get another value. foretold: keys that count as
+    there, of check mode.
+    """
+    entry = Entry(vault, agent.vault_mount, agent.vault_path)
+    found = entry.read()
     if found is None:
-        raise AgentError(
-            ErrorKind.SECRET,
-            f"{agent.name}: Vault has no values at {agent.vault_mount}/{agent.vault_path}",
-            f"Run provision.yml -e agent={agent.name}, or undelete the path's newest version.",
-        )
-    _require_keys(agent, found.values, f"Vault's {agent.vault_mount}/{agent.vault_path}")
-    return found.version
+        metadata = entry.metadata()
+        require_kv2(vault, agent.vault_mount)
+        if metadata.last or not foretold:
+            raise no_values(entry, metadata, agent.name)
+        found = Kept({}, 0, metadata.told or {})
+    there = {**found.values, **dict.fromkeys(foretold, "foretold")}
+    require_effective(agent, there, variables, f"Vault's {entry}", replaced)
+    return found
 
 
 def prove(
@@ -95,10 +100,16 @@ def prove(
     context: Context,
     timeout: int,
     *,
+    digest_key: str,
     asks: bool = True,
+    variables: Collection[str] | None = None,
 ) -> Proof:
-    """Waits until the Secret is as Vault has it now, forcing a sync where it is not. asks: whether a first sync is
-    asked for, which an ExternalSecret that was just made does not need."""
+    """Waits until the Secret is as Vault has it now, forcing a sync where it is not. digest_key: of the stamp.
+
+    asks: whether a first sync is asked for, which an ExternalSecret that was just made does not need. variables: names
+    that the template sets itself, for whoever may still refuse what stands there; None on a way back, which takes what
+    was there before.
+    """
     name = names.env_secret(agent.name)
     selection = Selection(SECRET, fields=f"metadata.name={name}", known=None if asks else TO_BE_TOLD)
     started = time.monotonic()
@@ -107,15 +118,20 @@ def prove(
         before = ""
         refused = ""
         while True:
-            there = decoded(next(iter(watching.objects(SECRET)), None), context)
+            live = next(iter(watching.objects(SECRET)), None)
+            there = decoded(live, context)
             # Vault is read anew each time: a hand edit during the wait would be stamped as the version before.
             found = Entry(vault, agent.vault_mount, agent.vault_path).read() if vault else None
             if vault and found is None:
                 check_vault(agent, vault)
             wrong = unequal_keys(found.values, there) if found else missing_keys(agent.required_keys, there)
-            if not wrong:
-                _require_keys(agent, there, f"Secret {name}")
-                return Proof(str(found.version) if found else UNPROVED, there.get(names.GATEWAY_TOKEN, ""))
+            if live and not wrong:
+                if variables is None:
+                    require_keys(agent, there, f"Secret {name}")
+                else:
+                    require_effective(agent, there, variables, f"Secret {name}")
+                line = stamp_of(found, agent, digest_key) if found else UNPROVED
+                return Proof(line, there.get(GATEWAY_TOKEN, ""), live["metadata"]["resourceVersion"])
             if time.monotonic() - started > timeout:
                 raise _unequal(agent, kube, wrong, timeout, before, refused)
             wanted = found.version if found else -1
@@ -145,7 +161,7 @@ def _unequal(agent: Home, kube: Kube, wrong: list[str], timeout: int, before: st
     unready = [words for live in (store, external) if live and condition(live, "Ready") and (words := not_ready(live))]
     lines = [
         f"{agent.name}: Secret {names.env_secret(agent.name)} did not become what Vault has within "
-        f"{timeout} s; unequal: {', '.join(wrong[:6])}"
+        f"{timeout} s; {'unequal: ' + ', '.join(wrong[:6]) if wrong else 'it is not there'}"
     ]
     if refused:
         lines.append(refused)

@@ -91,7 +91,9 @@ def _one(watching: Watching, kind: Kind, of_kind: dict[Kind, str]) -> Object:
     found = next(iter(watching.objects(kind)), None)
     if found is None:
         raise AgentError(
-            ErrorKind.SECRET, f"{kind.name} {of_kind[kind]} has gone", "Put it back with rollout.yml, then run again."
+            ErrorKind.SECRET,
+            f"{kind.name} {of_kind[kind]} has gone",
+            "Put it back with rollout.yml (while a rotation is open: -e despite_rotation=true), then run again.",
         )
     return found
 

@@ -13,7 +13,6 @@ from enum import Enum
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import ErrorKind, VolumeTroubled
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import REPLICA_SET
@@ -22,7 +21,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods impor
     controller_of,
     is_ended,
     is_owned_by,
-    refused_volume,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 
@@ -82,6 +80,17 @@ def occupants(
     return found
 
 
+def running(deployment: Object | None, replica_sets: Iterable[Object], pods: Iterable[Object]) -> list[Object]:
+    """The pods of the Deployment itself, those left out that have ended or are on their way out."""
+    uid = str(deployment["metadata"]["uid"]) if deployment else ""
+    own = {one["metadata"]["uid"] for one in replica_sets if is_owned_by(one, uid)}
+    return [
+        pod
+        for pod in pods
+        if controller_of(pod).get("uid") in own and not is_ended(pod) and not pod["metadata"].get("deletionTimestamp")
+    ]
+
+
 def require_no_stranger(agent: Home, found: Iterable[Occupant]) -> None:
     """Whatever is on its way out may be waited for. AgentError for a pod that stays."""
     stranger = next((one for one in found if one.hold is Hold.STRANGER), None)
@@ -113,13 +122,6 @@ def require_alone(
 def on_the_volume(live: Live, pods: Iterable[Object]) -> list[Object]:
     """Those that have not ended, and mount a claim of the agent's."""
     return [pod for pod in pods if not is_ended(pod) and not live.claims.isdisjoint(claims_of(pod["spec"]))]
-
-
-def refused(live: Live, pods: Iterable[Object]) -> str:
-    """A key for the restart of an agent whose pod lets no gateway start on its volume; '' where none does so. It would
-    look again by itself, but after ever longer waits."""
-    found = (pod["metadata"]["uid"] for pod in on_the_volume(live, pods) if refused_volume(pod) is not None)
-    return next((f"{names.VOLUME_RESTART}{uid[:8]}" for uid in found), "")
 
 
 def _is_plain(live: Live, pods: Iterable[Object]) -> bool:

@@ -27,15 +27,21 @@ ROLLOUT_NEEDS: Needs = (
     ("", "persistentvolumeclaims", ("get", "create", "patch")),
     ("networking.k8s.io", "networkpolicies", ("get", "create", "patch")),
     ("external-secrets.io", "secretstores", ("get", "create", "patch")),
-    ("external-secrets.io", "externalsecrets", ("get", "create", "patch")),
+    ("external-secrets.io", "externalsecrets", ("get", "list", "watch", "create", "patch")),
     ("coordination.k8s.io", "leases", ("get", "create", "update")),
 )
 PROBE_NEEDS: Needs = (("", "pods/portforward", ("get", "create")),)
 EXEC_NEEDS: Needs = (("", "pods/exec", ("get", "create")),)
-#: What providing access does there, before any rollout.
+#: What providing access does there, before any rollout: it looks at all of the agent's objects first.
 ACCESS_NEEDS: Needs = (
     ("", "secrets", ("get", "create", "patch")),
     ("", "configmaps", ("get",)),
+    ("apps", "deployments", ("get",)),
+    ("", "serviceaccounts", ("get",)),
+    ("", "persistentvolumeclaims", ("get",)),
+    ("networking.k8s.io", "networkpolicies", ("get",)),
+    ("external-secrets.io", "secretstores", ("get",)),
+    ("external-secrets.io", "externalsecrets", ("get",)),
     ("coordination.k8s.io", "leases", ("get", "create", "update")),
 )
 #: What the renewal of a SecretID does there.

@@ -7,14 +7,19 @@ they are promoted. Only the operators' policy may read it, never the agent's own
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import asdict, dataclass, field, replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, taken_over
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict, Vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata
 
+#: Of the journal's custom metadata: the key of the digests by which two contents of the secret are told apart. Whoever
+#: sees a digest on a Deployment cannot try values without it.
+DIGEST_KEY = "digest_key"
+_HEXADECIMAL = re.compile("(?:[0-9a-f]{2})+")
 SCHEMA = 1
 MAX_VERSIONS = 3
 
@@ -67,12 +72,23 @@ def entry(vault: Vault, mount: str, agent: str) -> Entry:
     return Entry(vault, mount, vault_names.journal(agent))
 
 
+def digest_key(where: Entry) -> str:
+    """Hexadecimal; '' where nobody has made one: provision does."""
+    key = (where.metadata().told or {}).get(DIGEST_KEY) or ""
+    where.vault.keep_secret(key)
+    return key if _HEXADECIMAL.fullmatch(key) else ""
+
+
+def new_digest_key() -> str:
+    return secrets.token_hex(32)
+
+
 def read(where: Entry) -> Journal | None:
     """The newest one, open or closed; None where no rotation ever began."""
     found = where.document()
     if found is None:
         return None
-    document, version = found
+    document, version = found.content, found.version
     if document.pop("schema", None) != SCHEMA:
         raise AgentError(
             ErrorKind.INVALID,
@@ -108,6 +124,24 @@ def _document(journal: Journal) -> dict[str, object]:
     return values
 
 
+def require_none_open(where: Entry, agent: str, *, despite: bool) -> str:
+    """AgentError 'rotation_open' while one is open: whatever starts a pod then would prove half of it, and record that.
+    despite: a person says to go on; then what is open, in words, else ''."""
+    journal = read(where)
+    if journal is None or journal.closed:
+        return ""
+    words = f"rotation {journal.rotation_id} of {', '.join(journal.keys)} is open ({journal.phase})"
+    if despite:
+        return words
+    again = f"ansible-playbook playbooks/rotate.yml -e agent={agent}"
+    raise AgentError(
+        ErrorKind.ROTATION_OPEN,
+        f"{agent}: {words}: a pod that starts now may have a value that is taken back later",
+        f"Finish it: {again}, or undo it: {again} -e abort=true\nIn an emergency: -e despite_rotation=true",
+        {"rotation": {"id": journal.rotation_id, "keys": list(journal.keys), "phase": journal.phase}},
+    )
+
+
 def write(where: Entry, journal: Journal) -> Journal:
     """Under check-and-set on the version that was read. AgentError 'lock_lost' where another run wrote meanwhile."""
     try:
@@ -115,11 +149,7 @@ def write(where: Entry, journal: Journal) -> Journal:
     except CasConflict:
         found = read(where)
         if found is None or _document(found) != _document(journal):
-            raise AgentError(
-                ErrorKind.LOCK_LOST,
-                f"another run has taken over the rotation {journal.rotation_id}",
-                "Let it finish, then look with status.yml.",
-            ) from None
+            raise taken_over(f"the rotation {journal.rotation_id}") from None
         version = found.version  # our own write, whose answer was lost
     return replace(journal, version=version)
 

@@ -11,7 +11,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, NotFound
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import (
+    AgentError,
+    ErrorKind,
+    NotFound,
+    never_still,
+    taken_over,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import (
@@ -97,7 +103,7 @@ class Writer:
                 return
             except Conflict:
                 found = self._look_again(live)
-        raise _never_still(live)
+        raise _still_moving(live)
 
     def signal(self, live: Object, manager: str, annotation: str, value: str) -> Object:
         """One annotation by a manager of its own, so that what FIELD_MANAGER applies need not carry it."""
@@ -112,7 +118,7 @@ class Writer:
                 return self.kube.apply(body, manager=manager, force=True, ask=self.may_write)
             except Conflict:
                 found = self._look_again(live)
-        raise _never_still(live)
+        raise _still_moving(live)
 
     def raise_fence(self, live: Object) -> Object:
         """After a take-over, before anything else: a run that survived its kill then meets a newer version, sees this
@@ -155,7 +161,7 @@ class Writer:
             live = self._look_again(wanted)
             if live is not None and not compare(wanted, live):
                 return live  # our own write, whose answer was lost
-        raise _never_still(wanted)
+        raise _still_moving(wanted)
 
     def _attempt(self, wanted: Object, live: Object, changes: list[Change], *, force: bool) -> Object:
         body = _under_version(wanted, live)
@@ -211,11 +217,7 @@ class Writer:
         if live is None:
             return None
         if fence_of(live) > self.fence and not self.dry_run:
-            raise AgentError(
-                ErrorKind.LOCK_LOST,
-                f"another run has taken over {meta['name']}",
-                "Let it finish, then look with status.yml.",
-            )
+            raise taken_over(meta["name"])
         if not names.is_ours(live):
             raise AgentError(
                 ErrorKind.NOT_OURS, f"{wanted['kind']} {meta['name']} was replaced by one that is not ours"
@@ -267,12 +269,8 @@ def fence_of(live: Object) -> int:
     return int(told) if told.isdecimal() else 0
 
 
-def _never_still(live: Object) -> AgentError:
-    return AgentError(
-        ErrorKind.CONFLICT,
-        f"{live['kind']} {live['metadata']['name']} keeps being changed by something else",
-        "Look who writes to it: kubectl get … --show-managed-fields.",
-    )
+def _still_moving(live: Object) -> AgentError:
+    return never_still(f"{live['kind']} {live['metadata']['name']}", "kubectl get … --show-managed-fields")
 
 
 def _as_seen(live: Object) -> Object:

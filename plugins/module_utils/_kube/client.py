@@ -12,6 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -48,6 +49,7 @@ class Kube:
         context.secrets.add(self._access.authorization().partition(" ")[2])
         self._progress = context.progress
         self._broken = -math.inf
+        self._date = ""
         #: Whether the server has said that this identity has the rights that the operation needs.
         self.allowed = False
         self.host = self._access.host
@@ -116,6 +118,7 @@ class Kube:
                 problem = _transport_words(error)
                 self.broke()
             else:
+                self._date = answer.headers.get("Date", "")
                 if 200 <= answer.status < 300:
                     return json.loads(answer.data) if answer.data else {}
                 status = status_of(answer.data)
@@ -136,6 +139,13 @@ class Kube:
             f"({budget.retries} retries)",
             "Nothing changed since the last step shown; run the same command again to go on.",
         )
+
+    def server_time(self) -> float:
+        """Seconds since 1970 by the API server's clock, of its last answer; 0.0 where it did not say."""
+        try:
+            return parsedate_to_datetime(self._date).timestamp()
+        except (TypeError, ValueError):
+            return 0.0
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         try:
@@ -162,6 +172,14 @@ class Kube:
                     item.setdefault("kind", kind.name)
                     item.setdefault("apiVersion", kind.api_version)
                 return items, page["metadata"]["resourceVersion"]
+
+    def get_metadata(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """Whose it is, and nothing of what stands in it."""
+        accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        try:
+            return self.request("GET", kind.path(namespace, name), accept=accept)
+        except NotFound:
+            return None
 
     def list_metadata(self, kind: Kind, namespace: str) -> list[Object]:
         """All of a kind in the namespace, whoever made it: metadata only, so that it costs little."""

@@ -104,6 +104,8 @@ def compare(wanted: Object, live: Object) -> list[Change]:
             if one.wanted is ABSENT and (shrank or one.operation == "Apply") and not _is_the_servers(one):
                 was = "" if _HOLDS_VARIABLES.search(one.path) else f", was {_shown(one.live)}"
                 gone.setdefault(one.path, Change(one.path, f" removed{was}", goes=True))
+            elif one.wanted is not ABSENT and _is_remade(one):
+                remade[one.path] = Change(one.path, f": {_shown(one.live)} -> {_shown(one.wanted)}")
             continue
         theirs[one.path] = one.manager
         if one.wanted is not ABSENT and _is_remade(one):
@@ -128,7 +130,7 @@ def _is_the_servers(one: Owned) -> bool:
 
 
 def _is_remade(one: Owned) -> bool:
-    """A list or a map that has one owner as a whole: what another hand has put into it is no field of its own."""
+    """A list or a map that has one owner as a whole: what is too much in it is no field of its own."""
     return isinstance(one.live, dict | list) and _plain(one.live) != _plain(one.wanted)
 
 
@@ -140,6 +142,12 @@ def _plain(value: Any) -> Any:
         items = [_plain(item) for item in value]
         return sorted(items) if all(isinstance(item, str) for item in items) else items
     return value
+
+
+def is_our_last_word(wanted: Object, live: Object) -> bool:
+    """Whether what we applied last is this very wish: whatever is otherwise was done by another hand then, even where
+    the server keeps no name of it (a number of 0, a field that was taken away)."""
+    return _seal(wanted) == _seal(live) != ""
 
 
 def _seal(item: Object) -> str:
@@ -171,7 +179,14 @@ def differences(wanted: Any, live: Any, path: str = "") -> Iterator[Change]:
     elif isinstance(wanted, list) and isinstance(live, list):
         yield from _of_lists(wanted, live, path)
     elif wanted != live or isinstance(wanted, bool) != isinstance(live, bool):
-        yield Change(path, f": {_shown(live)} -> {_shown(wanted)}")
+        yield Change(path, _told(path, live, wanted))
+
+
+def _told(path: str, live: Any, wanted: Any) -> str:
+    """Of a variable, as it was written: the kubelet reads $$ as one sign. But for two that differ in nothing else."""
+    both = [one.replace("$$", "$") if isinstance(one, str) and ".env[" in path else one for one in (live, wanted)]
+    before, now = both if both[0] != both[1] else (live, wanted)
+    return f": {_shown(before)} -> {_shown(now)}"
 
 
 def _of_lists(wanted: list[Any], live: list[Any], path: str) -> Iterator[Change]:

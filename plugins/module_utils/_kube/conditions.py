@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 
+#: For people, of a Deployment.
+PAUSED = "the Deployment is paused, so no rollout of it ever ends"
+
 
 def condition(live: Object, kind: str) -> Object:
     return next((one for one in (live.get("status") or {}).get("conditions") or [] if one.get("type") == kind), {})

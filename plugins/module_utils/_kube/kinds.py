@@ -26,6 +26,7 @@ class Kind:
 
 
 NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
+NODE = Kind("Node", "v1", "nodes", namespaced=False)
 SERVICE_ACCOUNT = Kind("ServiceAccount", "v1", "serviceaccounts")
 CLAIM = Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
 SECRET = Kind("Secret", "v1", "secrets")

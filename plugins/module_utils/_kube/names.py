@@ -19,6 +19,7 @@ SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 
 _OWN = "agents.digitalsys/"
 SECRET_VERSION = _OWN + "secret-version"
+SECRET_CONTENT = _OWN + "secret-content"
 IMAGE_TAG = _OWN + "image-tag"
 RESTART_ID = _OWN + "restart-id"
 RENDERED = _OWN + "rendered"
@@ -32,13 +33,9 @@ PREVIOUS_ACCESSOR = _OWN + "previous-secret-id-accessor"
 RENEWAL = _OWN + "secret-id-renewal"
 RENEWED = _OWN + "secret-id-renewed"
 
-#: How the key of a restart begins by which a pod looks at its volume again.
-VOLUME_RESTART = "volume-"
 CONTAINER = "openclaw"
 #: The init container that looks at the volume before the gateway may start.
 INIT_CONTAINER = "seed"
-#: The key of the secret that the gateway itself asks for.
-GATEWAY_TOKEN = "OPENCLAW_GATEWAY_TOKEN"
 FREEZE = "fleet-freeze"
 #: The init container's variable with the first configuration.
 SEED = "OPENCLAW_SEED"

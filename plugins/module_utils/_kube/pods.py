@@ -17,6 +17,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names impo
 
 #: Exit code of the init container where the volume is not the one that holds the agent's memory.
 WRONG_VOLUME = 66
+#: What a container waits for that the kubelet starts again after ever longer pauses.
+CRASH_LOOP = "CrashLoopBackOff"
 #: As the kernel makes them.
 _IDENTITY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -80,9 +82,19 @@ def gateway_of(spec: Object) -> Object:
     return next((one for one in containers if one.get("name") == CONTAINER), containers[0] if containers else {})
 
 
+def variables_of(deployment: Object) -> set[str]:
+    """Names that the gateway's container sets itself; they win over what a Secret brings."""
+    return {one["name"] for one in gateway_of(deployment["spec"]["template"]["spec"]).get("env") or []}
+
+
 def gateway_status(pod: Object) -> Object:
     name = gateway_of(pod["spec"]).get("name")
     return next((one for one in container_statuses(pod) if one["name"] == name), {})
+
+
+def container_of(pod: Object) -> str:
+    """The id of the gateway's container; '' where there is none yet. Another one has started anew."""
+    return str(gateway_status(pod).get("containerID") or "")
 
 
 def identity_of(pod: Object) -> str:
@@ -95,17 +107,18 @@ def identity_of(pod: Object) -> str:
 
 
 def refused_volume(pod: Object) -> str | None:
-    """Why its init container lets no gateway start on the volume; None where it does, or has not looked yet."""
+    """Why its init container lets no gateway start; None where it does, or has not looked yet."""
     status = next((one for one in container_statuses(pod, init=True) if one["name"] == INIT_CONTAINER), {})
     end = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
-    return str(end.get("message") or "it says nothing of itself") if end.get("exitCode") == WRONG_VOLUME else None
+    told = end.get("message") or "it says nothing of itself"
+    return f"the volume does not hold the agent's memory: {told}" if end.get("exitCode") == WRONG_VOLUME else None
 
 
 def ended(status: Object) -> int:
     """How often the container ended: its restarts, and the end that it has not been restarted from."""
     state = status.get("state") or {}
     waiting = (state.get("waiting") or {}).get("reason", "")
-    return int(status.get("restartCount") or 0) + (1 if "terminated" in state or waiting == "CrashLoopBackOff" else 0)
+    return int(status.get("restartCount") or 0) + (1 if "terminated" in state or waiting == CRASH_LOOP else 0)
 
 
 def lacks_its_volumes(pod: Object) -> bool:

@@ -11,6 +11,7 @@ import pwd
 import socket
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import LOCK
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import LEASE
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import SELECTOR
@@ -26,6 +27,27 @@ def held_for(spec: Object) -> str:
     except (KeyError, ValueError, AttributeError, TypeError):
         return "an unknown time"
     return f"{max(0, int(held.total_seconds()))} s"
+
+
+def silent_for(lease: Object, now: float) -> int:
+    """Seconds since it was last written to, by the API server's own clock alone; 0 where nobody says when that was.
+    now: seconds since 1970, as the API server says."""
+    times = [str(entry.get("time") or "") for entry in lease["metadata"].get("managedFields") or []]
+    try:
+        last = datetime.datetime.fromisoformat(max(times, default=""))
+    except ValueError:
+        return 0
+    return max(0, int(now - last.timestamp()))
+
+
+def told(lease: Object, now: float) -> str:
+    """Who holds it and for how long, or since when nothing of him is to be seen; '' for one that is free."""
+    spec = lease.get("spec") or {}
+    if not spec.get("holderIdentity"):
+        return ""
+    silent = silent_for(lease, now)
+    is_dead = silent > (spec.get("leaseDurationSeconds") or LOCK)
+    return f"{shown_holder(spec['holderIdentity'])}, {f'silent for {silent} s' if is_dead else held_for(spec)}"
 
 
 def shown_holder(identity: str) -> str:

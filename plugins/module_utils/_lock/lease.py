@@ -15,7 +15,7 @@ import time
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.clock import elapsed
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, NotFound
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import (
     LOCK_LOOK,
@@ -24,10 +24,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import LEASE
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FIELD_MANAGER
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder, silent_for
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import Standing, Times, Watched
 
+#: What a Lease can count to.
+_MOST = 2**31 - 1
 _OF_A_DELETED_LEASE = "a run whose Lease was deleted"
 
 
@@ -35,11 +39,21 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def _was_released(live: Object) -> bool:
+    """By a run of ours, and not emptied by somebody's hand."""
+    entries = live["metadata"].get("managedFields") or []
+    ours = [one for one in entries if one.get("manager") == FIELD_MANAGER]
+    return any("f:holderIdentity" in ((one.get("fieldsV1") or {}).get("f:spec") or {}) for one in ours)
+
+
 class Lock:
     """A context manager. require() is asked before every attempt of a write; fence counts the changes of hands.
 
     above: the highest fence that stands on what this run has looked at. A Lease that was deleted begins again above it,
     so that a fence never goes down.
+
+    is_new: whether nothing of the agent is there: else a Lease that is missing was deleted, and whoever held it may
+    believe in it still.
 
     Raises AgentError 'locked' within five seconds when somebody else's lease moves.
     """
@@ -54,6 +68,7 @@ class Lock:
         *,
         force: bool = False,
         above: int = 0,
+        is_new: bool = True,
     ) -> None:
         self._kube = kube
         self._namespace = namespace
@@ -61,6 +76,7 @@ class Lock:
         self._context = context
         self._force = force
         self._above = above
+        self._is_new = is_new
         self._agent = agent
         self._times = Times.of(context.environ)
         self.identity = f"{holder} #{secrets.token_hex(4)}"
@@ -71,6 +87,8 @@ class Lock:
         self._lease: Object = {}
         #: Until when nobody else can have taken the lease over, on our own clock.
         self._sure_until = 0.0
+        #: Until when whoever had the lock before may be sure of it, on our own clock.
+        self._theirs_until = 0.0
         #: Since when what was known before does not count any more.
         self._doubted = 0.0
         self._stop = threading.Event()
@@ -83,6 +101,11 @@ class Lock:
         self._acquire()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{self._agent}", daemon=True)
         self._thread.start()
+        try:
+            self._outwait()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -104,7 +127,7 @@ class Lock:
         if self._lost.is_set():
             raise AgentError(
                 ErrorKind.LOCK_LOST,
-                f"the lock of {self._agent} was taken over by another run while the API server was out of reach for us",
+                f"the lock of {self._agent} was taken over by another run, or its Lease was edited or deleted by hand",
                 "Let the other run finish, then look with status.yml.",
             )
         if not known:
@@ -143,19 +166,26 @@ class Lock:
                 raise AgentError(
                     ErrorKind.NOT_OURS,
                     f"Lease {self._name} was not made by this collection",
-                    "Remove it, or choose another agent name.",
+                    f"It is in the way of the agent's lock. Look whose it is: kubectl get lease {self._name} -n "
+                    f"{self._namespace} -o yaml; or choose another agent name.",
                 )
             holder = (live.get("spec") or {}).get("holderIdentity") or ""
             standing = watched.look(live)
             if standing is Standing.FREE:
                 # It is ours already where the answer to our write was lost; then the fence of the one before us is
                 # still to be raised.
+                if not holder and not _was_released(live):
+                    # Whoever's name a hand took out may believe in it still.
+                    self._theirs_until = elapsed() + self._times.duration - silent_for(live, self._kube.server_time())
                 if self._take(live, taken_from=broken if holder else ""):
                     return
                 continue
             if self._force or standing is Standing.DEAD:
                 self._context.progress(f"{self._agent}: {self._why_broken(live, watched)}")
                 broken = holder
+                if standing is not Standing.DEAD:
+                    silent = silent_for(live, self._kube.server_time())
+                    self._theirs_until = elapsed() + watched.dead_after - silent
                 if self._take(live, taken_from=holder):
                     return
                 continue
@@ -167,6 +197,14 @@ class Lock:
                     f"{watched.dead_after} s before taking it over"
                 )
             time.sleep(LOCK_LOOK)
+
+    def _outwait(self) -> None:
+        """A lock that was broken while it may have moved: its holder, where it lives, is sure of it for as long as it
+        lasts, and what it makes bears no fence to miss."""
+        left = self._theirs_until - elapsed()
+        if left > 0:
+            self._context.progress(f"{self._agent}: waiting {left:.0f} s, for as long as whoever had it may be writing")
+            time.sleep(left)
 
     def _why_broken(self, live: Object, watched: Watched) -> str:
         holder = shown_holder(live["spec"]["holderIdentity"])
@@ -207,26 +245,33 @@ class Lock:
         try:
             self._lease = self._kube.create(body, retry=False)
         except AgentError as error:
-            if error.kind in (ErrorKind.CONFLICT, ErrorKind.UNAVAILABLE):
+            if isinstance(error, Conflict) or error.kind is ErrorKind.UNAVAILABLE:
                 # Somebody was faster, or the answer was lost: the next look tells, our identity is unique. The look
                 # itself is bounded by its own retries.
                 return False
             raise
         self.fence = transitions
         self.taken_over_from = _OF_A_DELETED_LEASE if transitions else ""
+        if not self._is_new:
+            self._theirs_until = sent + self._times.duration
         self._sure(sent)
         return True
 
     def _take(self, live: Object, taken_from: str = "") -> bool:
         transitions = max(int((live.get("spec") or {}).get("leaseTransitions") or 0), self._above) + 1
+        if transitions > _MOST:
+            raise AgentError(
+                ErrorKind.INVALID,
+                f"Lease {self._name} counts {_MOST} changes of hands, and can count no further",
+                f"Somebody has edited it. Where no run works on {self._agent}: kubectl delete lease {self._name} -n "
+                f"{self._namespace}; then run the same command again. Nothing was changed.",
+            )
         body = {**live, "spec": self._spec(transitions)}
         sent = elapsed()
         try:
             self._lease = self._kube.replace(LEASE, body)
-        except AgentError as error:
-            if error.kind in (ErrorKind.CONFLICT, ErrorKind.NOT_FOUND):
-                return False
-            raise
+        except (Conflict, NotFound):
+            return False
         self.fence = transitions
         self.taken_over_from = shown_holder(taken_from)
         self.previous_identity = taken_from
@@ -245,7 +290,7 @@ class Lock:
             try:
                 self._kube.replace(LEASE, {**live, "spec": {**live["spec"], "leaseTransitions": above + 1}})
             except AgentError as error:
-                if error.kind is not ErrorKind.CONFLICT:
+                if not isinstance(error, Conflict):
                     raise
                 continue  # our own renewal came between
             self.fence = above + 1
@@ -281,15 +326,16 @@ class Lock:
             try:
                 self._lease = self._kube.replace(LEASE, self._lease, budget)
                 return sent
-            except AgentError as error:
-                if error.kind not in (ErrorKind.CONFLICT, ErrorKind.NOT_FOUND):
-                    raise
+            except (Conflict, NotFound):
                 self._know_nothing()  # no write before it is known why
                 live = self._kube.get(LEASE, self._namespace, self._name)
                 if not live or (live.get("spec") or {}).get("holderIdentity") != self.identity:
                     self._lost.set()
                     raise
-                self._lease = live  # our own write, whose answer was lost
+                # Our own write, whose answer was lost; or a hand's edit beside our name, which is put back.
+                kept = {part: self._lease["spec"][part] for part in ("leaseDurationSeconds", "acquireTime")}
+                counted = max(int(live["spec"].get("leaseTransitions") or 0), self.fence)
+                self._lease = {**live, "spec": {**live["spec"], **kept, "leaseTransitions": counted}}
 
     def _seen(self) -> Object:
         """What stands there now; {} where nobody says."""
@@ -309,7 +355,7 @@ class Lock:
             self._lease["spec"] = {**self._lease["spec"], "holderIdentity": "", "renewTime": _now()}
             self._kube.replace(LEASE, self._lease, Budget(LOCK_RELEASE))
         except AgentError as error:
-            if error.kind is ErrorKind.CONFLICT:
+            if isinstance(error, Conflict):
                 live = self._seen()
                 if (live.get("spec") or {}).get("holderIdentity") == self.identity:
                     self._lease = live

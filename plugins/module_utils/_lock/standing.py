@@ -14,6 +14,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import (
     LOCK,
     LOCK_LEAST,
+    LOCK_LONGEST,
 )
 
 #: Whole seconds instead, from 5 on: for tests, which leave the locks of dead runs behind by the dozen. It shortens what
@@ -43,9 +44,10 @@ class Times:
         return self.duration - self.renew
 
     def dead_after(self, spec: Object) -> int:
-        """How long somebody's lease must stand still: as long as it says itself, if that is longer."""
+        """How long somebody's lease must stand still: as long as it says itself, if that is longer; and no longer than
+        any run of ours may say, whatever a hand has written."""
         said = spec.get("leaseDurationSeconds")
-        return max(self.duration, said if isinstance(said, int) else 0)
+        return max(self.duration, min(said, LOCK_LONGEST) if isinstance(said, int) else 0)
 
 
 class Standing(Enum):

@@ -116,6 +116,8 @@ ROLLOUT_MODULE: Spec = {
     "restart_id": {"type": "str"},
     "to_release": {"type": "str"},
     "accept_volume": {"type": "str"},
+    "despite_rotation": {"type": "bool", "default": False},
+    "foretold_keys": {"type": "list", "elements": "str", "no_log": False, "default": []},
 }
 #: Of an agent whose content does not change.
 HOME: Spec = {name: AGENT[name] for name in ("name", "namespace", "required_keys", "vault_mount", "vault_path")}
@@ -129,7 +131,7 @@ ROTATION_MODULE: Spec = {
     **HOME,
     **KEYS,
     "keys": {"type": "list", "elements": "str", "no_log": False, "default": []},
-    "new_value": {"type": "str", "no_log": True},
+    "new_value": {"type": "raw", "no_log": True},
     "rotation_id": {"type": "str"},
     "abort": {"type": "bool", "default": False},
 }
@@ -143,6 +145,7 @@ PLAN_MODULE: Spec = {
     "tag": {"type": "str"},
     "accept_volume": {"type": "str"},
     "restart_id": {"type": "str"},
+    "despite_rotation": {"type": "bool", "default": False},
     "override_freeze": {"type": "bool", "default": False},
 }
 ACCESS_MODULE: Spec = {
@@ -171,6 +174,7 @@ INFO_MODULE: Spec = {
     "namespace": AGENT["namespace"],
     "names": {"type": "list", "elements": "str"},
     "secrets": {"type": "bool", "default": False, "no_log": False},
+    "gateway": {"type": "bool", "default": False},
     "places": {"type": "dict", "default": {}},
 }
 #: The options of one agent inside the plan of a run, and of the whole role.

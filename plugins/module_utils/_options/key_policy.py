@@ -14,8 +14,8 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import check_key
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import seconds_of
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import cannot_work
 
-LARGEST_VALUE = 128 * 1024
 _FEWEST_BYTES = 16
 _MOST_BYTES = 256
 _FIELDS = {"generated", "max_age", "multi_line", "test"}
@@ -107,10 +107,6 @@ def check_value(key: str, value: Any, policy: KeyPolicy) -> str:
     hint = "Bring it once more."
     if not isinstance(value, str) or not value:
         wrong = "it is empty, or no text"
-    elif len(value.encode("utf-8", "surrogatepass")) > LARGEST_VALUE:
-        wrong = f"it is longer than {LARGEST_VALUE // 1024} KiB"
-    elif "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
-        wrong = "it is no UTF-8 text, or has a NUL in it"
     elif value.endswith("\n") and (policy.multi_line or "\n" not in value[:-1]):
         wrong = "it ends with a line break, as Enter or echo add one"
         hint = 'Bring it without: printf %s "$value" | vault kv …'
@@ -118,6 +114,8 @@ def check_value(key: str, value: Any, policy: KeyPolicy) -> str:
         wrong = "it has a line break in it, and its policy has no multi_line: true"
     elif value != value.strip():
         wrong = "it begins or ends with white space"
+    else:
+        wrong = cannot_work(key, value)
     if wrong:
         raise AgentError(ErrorKind.INVALID, f"the new value of {key} is not allowed: {wrong}", hint)
     return str(value)

@@ -15,9 +15,21 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import GATEWAY_LEAST, GATEWAY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import expected
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_of
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis, diagnose
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import readiness_warnings, token_probe
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import (
+    SWAPPED,
+    TOKEN,
+    VERIFY,
+    Diagnosis,
+    diagnose,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import (
+    TokenRefused,
+    readiness_warnings,
+    token_probe,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import DONE
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait import Waited, wait
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
@@ -32,10 +44,17 @@ class Failed(Exception):
         self.diagnosis = diagnosis
 
 
-def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Object | None:
+class SecretMoved(Exception):
+    """The Secret is not the one any more that was proved before its pod started: which one that reads is not known."""
+
+
+def bring_up(
+    run: Session[Any], wanted: Object, live: Live, proof: Proof, *, is_last_resort: bool = False
+) -> Object | None:
     """The pod that was proved, None where the agent is suspended and has none.
 
-    Failed when the release does not run; AgentError when we cannot know.
+    Failed when the release does not run; AgentError when we cannot know; SecretMoved when the Secret was changed since
+    it was proved, unless this is the last resort.
     The option timeout bounds it, counted from when the former pod is gone; that has a bound of its own.
     """
     before = len(run.writer.changes)
@@ -61,9 +80,29 @@ def bring_up(run: Session[Any], wanted: Object, live: Live, proof: Proof) -> Obj
     run.step("R6", waited.verdict.words)
     if not run.pod:
         return None
+    pod = next(pod for pod in waited.observed.pods if pod["metadata"]["name"] == run.pod)
+    _require_image(run, waited, pod, image)
+    if not is_last_resort and _version_of_secret(run) != proof.secret:
+        raise SecretMoved
     if run.params["verify"] != "ready":
         _ask_the_gateway(run, waited, proof)
-    return next(pod for pod in waited.observed.pods if pod["metadata"]["name"] == run.pod)
+    return pod
+
+
+def _require_image(run: Session[Any], waited: Waited, pod: Object, image: str) -> None:
+    """The pod has the image of its template, as it has unless the cluster's admission puts another one in. That the
+    image is what its digest says is for the node to check, which tells an imageID of its own."""
+    runs = gateway_of(pod["spec"]).get("image")
+    # A policy may fetch the same digest from a mirror.
+    if str(runs).partition("@")[2] != image.partition("@")[2]:
+        found = diagnose(run.agent, run.kube, waited, run.context)
+        words = f"pod {run.pod} was given the image {runs} in place of {image}: by a policy of the cluster"
+        raise Failed(replace(found, cause=SWAPPED, words=words))
+
+
+def _version_of_secret(run: Session[Any]) -> str:
+    found = run.kube.get_metadata(SECRET, run.agent.namespace, names.env_secret(run.agent.name))
+    return str(found["metadata"]["resourceVersion"]) if found else ""
 
 
 def _ask_the_gateway(run: Session[Any], waited: Waited, proof: Proof) -> None:
@@ -75,7 +114,8 @@ def _ask_the_gateway(run: Session[Any], waited: Waited, proof: Proof) -> None:
         if error.kind is not ErrorKind.VERIFY:
             raise
         found = diagnose(run.agent, run.kube, waited, run.context)
-        raise Failed(replace(found, cause="verify", words=error.message)) from None
+        cause = TOKEN if isinstance(error, TokenRefused) else VERIFY
+        raise Failed(replace(found, cause=cause, words=error.message)) from None
     run.step("R7", "the gateway takes the token and refuses a wrong one")
     complaints = readiness_warnings(run.kube, run.agent.namespace, run.pod, budget)
     run.warnings += [f"{run.agent.name}: {line}" for line in complaints]

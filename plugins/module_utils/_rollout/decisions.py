@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes, releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import probes, releases, stamp
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import (
     Stamps,
@@ -18,18 +18,25 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests
     seed_text,
     supporting,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.version import VERSION
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, require_volume
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import Change, compare, shown
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available, is_going
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT, NETWORK_POLICY
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import PAUSED, is_available, is_going
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
+    DEPLOYMENT,
+    EXTERNAL_SECRET,
+    NETWORK_POLICY,
+    SECRET_STORE,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import is_whole
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import UNPROVED
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import image as images
 from ansible_collections.digitalsys.agents.plugins.module_utils._options import quantity
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent, Home
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import due
 
 _RELOADER = ("reloader.stakater.com/", "secret.reloader.stakater.com/", "configmap.reloader.stakater.com/")
 
@@ -41,6 +48,10 @@ _OF_THE_COLLECTION = {
 }
 
 
+#: The one reason that may pass by itself.
+NO_POD = "no pod is available"
+
+
 @dataclass(frozen=True)
 class AgentPlan:
     """reasons: why something is to be done, one line each; [] = nothing. restarts: whether a new pod comes of it."""
@@ -49,6 +60,8 @@ class AgentPlan:
     reasons: list[str]
     restarts: bool
     stamps: Stamps
+    #: What a person may expect to happen, and does not.
+    notes: list[str] = field(default_factory=list)
 
     @property
     def todo(self) -> bool:
@@ -97,7 +110,7 @@ def refuse_second_owner(agent: Home, live: Live) -> None:
         if found["spec"].get("paused"):
             raise AgentError(
                 ErrorKind.ROLLOUT,
-                f"{agent.name}: the Deployment is paused, so no rollout of it ever ends",
+                f"{agent.name}: {PAUSED}",
                 f"kubectl rollout resume deployment/{agent.name} -n {agent.namespace}",
             )
 
@@ -119,16 +132,34 @@ def settled_image(agent: Agent, live: Live, asked: str, tag: str) -> images.Imag
     return images.with_tag(image, tag) if tag else image
 
 
-def stamps_for(agent: Agent, live: Live, vault_version: int | None, restart_id: str) -> Stamps:
-    """What is not this run's to change is carried forward. A changed seed alone restarts nothing. Without proof by
-    Vault a stamp stays only while nothing else makes a new pod: that pod may read newer values."""
-    restart = restart_id or live.template_annotation(names.RESTART_ID)
-    there = live.template_annotation(names.SECRET_VERSION)
-    seed = live.seed if live.seed != seed_text(agent) else ""
-    carried = Stamps(str(vault_version) if vault_version is not None else there, restart, seed)
-    if carried.secret_version and live.deployment and not _makes_a_pod(_changes(agent, live, carried)):
-        return carried
-    return Stamps(str(vault_version) if vault_version is not None else UNPROVED, restart)
+def stamps_for(
+    agent: Agent,
+    live: Live,
+    vault: str | None,
+    restart_id: str,
+    rendered: Callable[[Stamps], Object] | None = None,
+) -> Stamps:
+    """vault: the stamp of what stands there; None where nobody asked. What is not this run's to change is carried
+    forward, and so is the stamp of the same values. A changed seed alone restarts nothing. Without proof by Vault a
+    stamp stays only while nothing else makes a new pod: that pod may read newer values. rendered: what is applied with
+    these stamps, where it is not what the inventory says."""
+    kept = carried(agent, live, vault, restart_id)
+    standing = live.deployment
+    if kept.secret_version and standing and not is_going(standing):
+        wanted = rendered(kept) if rendered else sealed(deployment(agent, kept, live.facts))
+        if not _makes_a_pod(compare(wanted, standing)):
+            return kept
+    return Stamps(UNPROVED if vault is None else vault, kept.restart_id)
+
+
+def carried(agent: Agent, live: Live, vault: str | None, restart_id: str) -> Stamps:
+    """As they stand in the pod's template, but for what is another secret or another restart."""
+    there = live.stamp
+    return Stamps(
+        there if vault is None or stamp.is_same(there, vault) else vault,
+        restart_id or live.template_annotation(names.RESTART_ID),
+        live.seed if live.seed != seed_text(agent) else "",
+    )
 
 
 def _changes(agent: Agent, live: Live, stamps: Stamps) -> list[Change] | None:
@@ -145,20 +176,52 @@ def _makes_a_pod(changes: list[Change] | None) -> bool:
     )
 
 
-def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
-    """agent.image carries its digest. Compares what is rendered with what is live; reads nothing."""
+def generations(objects: Mapping[str, Object]) -> tuple[str, str]:
+    """Of the SecretStore and the ExternalSecret among them; '' for one that is not there."""
+    store, external = (_generation(objects.get(kind.name)) for kind in (SECRET_STORE, EXTERNAL_SECRET))
+    return store, external
+
+
+def _generation(live: Object | None) -> str:
+    """With the uid: what was made anew begins at 1 again."""
+    meta = (live or {}).get("metadata") or {}
+    return f"{meta.get('uid', '')}/{meta['generation']}" if meta.get("generation") else ""
+
+
+def changed_access(before: tuple[str, str], now: tuple[str, str]) -> list[str]:
+    """Kinds that are another generation than before, where that is known: what ESO wrote it wrote by another spec."""
+    kinds = (SECRET_STORE.name, EXTERNAL_SECRET.name)
+    return [kind for kind, old, new in zip(kinds, before, now, strict=True) if old and new and old != new]
+
+
+def _proved_access(live: Live) -> tuple[str, str]:
+    return (live.record.proved.store, live.record.proved.external) if live.record else ("", "")
+
+
+def unproved_access(live: Live, now: tuple[str, str]) -> list[str]:
+    """Kinds that were changed since this look, or since the Secret was proved by them."""
+    found = {*changed_access(generations(live.objects), now), *changed_access(_proved_access(live), now)}
+    return sorted(found)
+
+
+def decide(agent: Agent, live: Live, stamps: Stamps, kept: Collection[str] = ()) -> AgentPlan:
+    """agent.image carries its digest. Compares what is rendered with what is live; reads nothing. kept: kinds that the
+    server leaves as they are, whatever is applied."""
     reasons: list[str] = []
     if accepts(live):
         reasons.append(f"{live.facts.mount.shown()} is accepted as the agent's volume")
-    changes_of_deployment = _changes(agent, live, stamps)
+    changes_of_deployment = [] if DEPLOYMENT.name in kept else _changes(agent, live, stamps)
     # What makes a new pod comes first: a plan shows the first few.
     reasons += _deployment_reasons(agent, live, stamps, changes_of_deployment)
     for wanted in supporting(agent, live.facts, live.claim):
         found = live.objects.get(wanted["kind"])
         if found is None:
             reasons.append(f"{wanted['kind']} is to be made")
-        elif changes := compare(wanted, found):
+        elif wanted["kind"] not in kept and (changes := compare(wanted, found)):
             reasons += _lines(wanted["kind"], shown(changes))
+    if not reasons:
+        of_access = changed_access(_proved_access(live), generations(live.objects))
+        reasons += [f"{kind} was changed, and no sync was proved since" for kind in of_access]
     if network_policy(agent) is None and NETWORK_POLICY.name in live.objects:
         reasons.append("NetworkPolicy is to be removed (agent_network: open)")
     if not reasons and live.deployment:
@@ -166,10 +229,27 @@ def decide(agent: Agent, live: Live, stamps: Stamps) -> AgentPlan:
         if not live.facts.replicas:
             pass  # suspended: none runs, and nothing is recorded
         elif not is_available(live.deployment):
-            reasons.append("no pod is available")
+            reasons.append(NO_POD)
         elif not releases.is_recorded(live.releases, wanted):
             reasons.append("the running release was not recorded yet")
-    return AgentPlan(agent, reasons, _makes_a_pod(changes_of_deployment), stamps)
+    return AgentPlan(agent, reasons, _makes_a_pod(changes_of_deployment), stamps, _notes(agent, live))
+
+
+def _notes(agent: Agent, live: Live) -> list[str]:
+    if live.deployment is None or not live.seed or live.seed == seed_text(agent):
+        return []
+    return [
+        "agent_config_seed was changed since its volume was made: it is for empty volumes alone. The agent's own "
+        "configuration stays as it is"
+    ]
+
+
+def back_to(release: str, agent: Agent, wanted: Object, live: Live, stamps: Stamps) -> AgentPlan:
+    """What it takes to take a release up again; wanted: its Deployment, as it would be applied."""
+    there = live.deployment is not None and not is_going(live.deployment)
+    changes = compare(wanted, live.deployment) if there and live.deployment else None
+    lines = shown(changes) if changes is not None else [f"{DEPLOYMENT.name} is to be made"]
+    return AgentPlan(agent, [f"back to release {release}", *lines], _makes_a_pod(changes), stamps)
 
 
 def _lines(kind: str, lines: list[str]) -> list[str]:
@@ -192,21 +272,18 @@ def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps, changes: list[
             f"image {_short(live.image)} -> {_short(agent.image.pinned)}"
             + (f" ({agent.image.tag})" if agent.image.tag else "")
         )
-    version = live.template_annotation(names.SECRET_VERSION)
-    if version != stamps.secret_version:
-        reasons.append(f"secret version {version or 'none'} -> {stamps.secret_version}")
+    there = live.stamp
+    if not stamp.is_same(there, stamps.secret_version):
+        reasons.append(stamp.told(there, stamps.secret_version))
     if live.template_annotation(names.RESTART_ID) != stamps.restart_id:
-        looks_again = stamps.restart_id.startswith(names.VOLUME_RESTART)
-        reasons.append(
-            "its volume was refused: a new pod looks again" if looks_again else f"restart {stamps.restart_id}"
-        )
+        reasons.append(due.why(stamps.restart_id) or f"restart {stamps.restart_id}")
     of_probes, by_probes = probes.told(wanted, found)
     reasons += [of_probes] if of_probes else []
     newer, by_newer = _newer_collection(live, changes)
     reasons += [newer] if newer else []
     # What was said above. An init container's image alone is not.
     of_image = (".image: ", names.IMAGE_TAG) if live.image != agent.image.pinned else ()
-    known = (names.SECRET_VERSION, names.RESTART_ID, *of_image, *by_probes, *by_newer)
+    known = (names.SECRET_VERSION, names.SECRET_CONTENT, names.RESTART_ID, *of_image, *by_probes, *by_newer)
     told = [change for change in changes if not _is_said(change, known)]
     lines = shown(sorted(told, key=lambda change: not _makes_a_pod([change])))
     return reasons + _lines(DEPLOYMENT.name, lines) if lines or not reasons else reasons

@@ -29,6 +29,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.wait im
 _EVENTS = 12
 #: Causes that going back would not mend: nothing is undone then.
 SOMEBODY_ELSES = ("changed", "paused")
+#: Causes that only a gateway has that runs: it does not answer as it should, or it has another token than Vault.
+VERIFY = "verify"
+TOKEN = "token"
+#: Another image by a policy of the cluster.
+SWAPPED = "swapped"
+#: Causes of a failure after which the pod runs on.
+RUNS = (VERIFY, TOKEN, SWAPPED)
 _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 #: What the words of registries and of containerd mean for whoever has to mend it; the first that fits.
 _PULL_MEANS = (

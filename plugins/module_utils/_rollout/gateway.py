@@ -9,7 +9,7 @@ import hmac
 import http.client
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.probes import GATEWAY_PORT
@@ -21,6 +21,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.library import NoStream
 
 _QUESTION = json.dumps({"tool": "sessions_list", "args": {}})
+#: What says that the gateway does not take a token; everything else that it says itself comes after it took it: an
+#: agent with few tools answers 404 to the right one.
+_REFUSED = (401, 403)
+_TOO_MANY_REQUESTS = 429
+
+
+class TokenRefused(AgentError):
+    """By a gateway that runs: it has another one, from its configuration most often."""
 
 
 def _ask(kube: Kube, namespace: str, pod: str, method: str, path: str, token: str, seconds: float) -> tuple[int, bytes]:
@@ -42,7 +50,14 @@ def _ask(kube: Kube, namespace: str, pod: str, method: str, path: str, token: st
 
 
 def _patiently(
-    kube: Kube, namespace: str, pod: str, method: str, path: str, token: str, budget: Budget
+    kube: Kube,
+    namespace: str,
+    pod: str,
+    method: str,
+    path: str,
+    token: str,
+    budget: Budget,
+    is_answer: Callable[[int, bytes], bool],
 ) -> tuple[int, bytes]:
     """The first answer that is one. No attempt outlives the budget."""
     problem = ""
@@ -65,9 +80,8 @@ def _patiently(
             problem = type(error).__name__
             reached = True
             continue
-        if status < 500:
+        if is_answer(status, body):
             return status, body
-        # Its own trouble: no word on the token.
         problem = f"HTTP {status}"
         reached = True
     if not reached:
@@ -80,33 +94,41 @@ def _patiently(
     raise AgentError(ErrorKind.VERIFY, f"the gateway of {pod} did not answer through a port-forward: {problem}", "")
 
 
+def _says_of_a_token(status: int, body: bytes) -> bool:
+    """Whether it is a word on the token: not its own trouble, nor somebody else's page."""
+    return status in _REFUSED or (status < 500 and status != _TOO_MANY_REQUESTS and _object(body) is not None)
+
+
+def _asked_with(kube: Kube, namespace: str, pod: str, token: str, budget: Budget) -> int:
+    return _patiently(kube, namespace, pod, "POST", "/tools/invoke", token, budget, _says_of_a_token)[0]
+
+
 def token_probe(kube: Kube, namespace: str, pod: str, token: str, budget: Budget) -> None:
-    """AgentError 'verify' unless the gateway answers 200 to this token and 401 to another."""
+    """AgentError 'verify' unless the gateway takes this token and refuses another; TokenRefused for this one."""
     if not token:
         raise AgentError(
             ErrorKind.VERIFY,
             "there is no OPENCLAW_GATEWAY_TOKEN to verify the gateway with",
             "Provision one, or set agent_verify: ready.",
         )
-    status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", token, budget)
-    if status != 200:
-        raise AgentError(
-            ErrorKind.VERIFY, f"the gateway of {pod} refuses the token that stands in Vault (HTTP {status})", ""
+    status = _asked_with(kube, namespace, pod, token, budget)
+    if status in _REFUSED:
+        raise TokenRefused(
+            ErrorKind.VERIFY,
+            f"the gateway of {pod} refuses the token that stands in Vault (HTTP {status}): most often there is a "
+            "gateway.auth.token in its openclaw.json, which is taken instead",
         )
-    status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", secrets.token_urlsafe(32), budget)
-    if status != 401:
+    status = _asked_with(kube, namespace, pod, secrets.token_urlsafe(32), budget)
+    if status not in _REFUSED:
         raise AgentError(
             ErrorKind.VERIFY, f"the gateway of {pod} answers HTTP {status} to a wrong token instead of refusing it", ""
         )
 
 
 def require_refusal(kube: Kube, namespace: str, pod: str, token: str) -> None:
-    """AgentError 'verify' unless the gateway answers 401 to a token that is not its own any more."""
-    status, _body = _patiently(kube, namespace, pod, "POST", "/tools/invoke", token, Budget(GATEWAY_RETRIES))
-    if status == 200:
+    """AgentError 'verify' unless the gateway refuses a token that is not its own any more."""
+    if _asked_with(kube, namespace, pod, token, Budget(GATEWAY_RETRIES)) not in _REFUSED:
         raise AgentError(ErrorKind.VERIFY, f"the gateway of {pod} still takes the old token", "")
-    if status != 401:
-        raise AgentError(ErrorKind.VERIFY, f"the gateway of {pod} answers HTTP {status} to the old token, not 401", "")
 
 
 #: Run in the pod: an HMAC over the nonce with each key's value, so that no value leaves it.
@@ -138,19 +160,39 @@ def keys_not_proved(kube: Kube, namespace: str, pod: str, container: str, values
 def _told(said: str | None) -> dict[str, Any] | None:
     """The object in the last line that was printed; None where there is none."""
     lines = (said or "").strip().splitlines()
-    try:
-        found = json.loads(lines[-1]) if lines else None
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+    return _object(lines[-1]) if lines else None
+
+
+_UNREADABLE = "the gateway's /readyz gave no answer that can be read"
 
 
 def readiness_warnings(kube: Kube, namespace: str, pod: str, budget: Budget) -> list[str]:
     """What /readyz complains of (a channel that is down): shown, but no reason to go back."""
+
+    def is_answer(status: int, body: bytes) -> bool:
+        return status < 500 or _readiness(body) is not None
+
     try:
-        _status, body = _patiently(kube, namespace, pod, "GET", "/readyz", "", budget)
-        state: dict[str, Any] = json.loads(body)
-    except (AgentError, ValueError):
-        return ["the gateway's /readyz gave no answer that can be read"]
-    failing = state.get("failing") or []
-    return [f"the gateway says that this is not ready: {', '.join(map(str, failing))}"] if failing else []
+        _status, body = _patiently(kube, namespace, pod, "GET", "/readyz", "", budget, is_answer)
+    except AgentError as error:
+        return [error.message if error.kind is ErrorKind.FORBIDDEN else _UNREADABLE]
+    said = _readiness(body)
+    if said is None:
+        return [_UNREADABLE]
+    failing = ", ".join(map(str, said.get("failing") or []))
+    return [] if said.get("ready") else [f"the gateway says that it is not ready: {failing or 'it does not say why'}"]
+
+
+def _readiness(body: bytes) -> dict[str, Any] | None:
+    """What /readyz says, with 200 and with 503 alike; None where that is something else."""
+    found = _object(body)
+    return found if found is not None and "ready" in found else None
+
+
+def _object(text: str | bytes) -> dict[str, Any] | None:
+    """In JSON; None where it is something else."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

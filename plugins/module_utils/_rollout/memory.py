@@ -10,16 +10,27 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import FOUND, Record, of_deployment
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import (
+    FOUND,
+    Proved,
+    Record,
+    of_deployment,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import Release
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import INIT_TOLD, TICK
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, expected
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, POD
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_status, identity_of
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
+    container_of,
+    gateway_status,
+    identity_of,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 
 
@@ -57,18 +68,28 @@ def _is_replaced(live: Live, wanted: Object) -> bool:
 
 
 def remember(
-    run: Session[Any], config_map: Object | None, deployment: Object, secret_version: str, pod: Object
+    run: Session[Any],
+    config_map: Object | None,
+    deployment: Object,
+    proof: Proof,
+    pod: Object,
+    access: tuple[str, str] | None = None,
 ) -> Release:
-    """Records the release, its facts, and the volume of the pod that was proved. config_map: as it is now."""
+    """Records the release, its facts, and the volume and the container of the pod that was proved. config_map: as it is
+    now. access: generations of SecretStore and ExternalSecret by which the Secret was made; None as recorded before.
+    """
     mount = of_deployment(deployment).mount
     before = releases.recorded(config_map)
     known = before is not None and before.facts.mount == mount and before.claim_uid and before.volume_name
     claim = None if known else run.kube.get(CLAIM, run.agent.namespace, mount.claim)
     identity = _told(run, pod) or (before.identity if before else "") or FOUND
     facts = replace(of_deployment(deployment), replicas=1)
-    proved = replace(before or Record(facts), facts=facts, identity=identity)
-    proved = proved if known else _with_claim(proved, claim)
-    return releases.record(run.agent, run.writer, config_map, deployment, secret_version, run.by, proved)
+    record = replace(before or Record(facts), facts=facts, identity=identity)
+    store, external = access or (record.proved.store, record.proved.external)
+    record = replace(record, proved=Proved(container_of(pod), proof.secret, store, external))
+    record = record if known else _with_claim(record, claim)
+    version = deployment["spec"]["template"]["metadata"]["annotations"][names.SECRET_VERSION]
+    return releases.record(run.agent, run.writer, config_map, deployment, version, run.by, record)
 
 
 def _told(run: Session[Any], pod: Object) -> str:

@@ -59,7 +59,7 @@ def manage(params: Params, context: Context) -> Result:
 
 def _wanted(agent: Agent, params: Params, live: Live) -> list[Object]:
     stamps = Stamps(
-        params["secret_version"] or live.template_annotation(names.SECRET_VERSION),
+        params["secret_version"] or live.stamp,
         live.template_annotation(names.RESTART_ID),
         live.seed,
     )

@@ -10,14 +10,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent import stamp
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import of_word
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live, look_at_fleet
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import supporting
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import stamp_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.cluster import require_cluster
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.freeze import require_not_frozen
-from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import refused, require_alone
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import require_alone
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_ours
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import POD
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import lease
@@ -33,8 +37,14 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.decisio
     settled_image,
     stamps_for,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.due import due_restart
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import (
+    mark,
+    require_an_entry_each,
+    require_own,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Metadata, no_values, require_kv2
 
 _REASONS_SHOWN = 4
 
@@ -67,6 +77,7 @@ def _checked(params: Params) -> tuple[dict[str, Agent], dict[str, dict[str, Any]
                 )
         except AgentError as error:
             raise error.of(name) from None
+    require_an_entry_each(agents.values())
     if params["image"] and params["tag"]:
         raise AgentError(ErrorKind.INVALID, "image and tag are both given", "Give one of them.")
     check_run_id(params["restart_id"], "restart_id")
@@ -119,7 +130,11 @@ def plan(params: Params, context: Context) -> Result:
             live = lives[name]
             require_ours(live)
             refuse_what_cannot_be(agent, live)
-            plans[name] = _plan_of(agent, live, params, options[name], vault, digests, context, refused(live, pods))
+            restart = due_restart(kube, namespace, live, pods)
+            plans[name] = _plan_of(kube, agent, live, params, options[name], vault, digests, context, restart, uid)
+            if plans[name].todo and vault and options[name]["secret_proof"] == "vault":
+                place = journals.entry(vault, agent.vault_mount, name)
+                journals.require_none_open(place, name, despite=params["despite_rotation"])
             holder = held.get(lease(name))
             if holder and not plans[name].todo:
                 # The last write of a killed run may be all but the release of its lock: the next run frees it.
@@ -137,6 +152,7 @@ def plan(params: Params, context: Context) -> Result:
 
 
 def _plan_of(
+    kube: Kube,
     agent: Agent,
     live: Live,
     params: Params,
@@ -145,6 +161,7 @@ def _plan_of(
     digests: dict[str, Image],
     context: Context,
     restart: str,
+    cluster_uid: str,
 ) -> AgentPlan:
     """restart: a key for one that is due anyway."""
     asked = params["image"] or ("current" if params["operation"] == "restart" and live.image else "")
@@ -155,20 +172,52 @@ def _plan_of(
     if str(meant) not in digests:
         digests[str(meant)] = resolve(meant, context.environ)
     settled = replace(agent, image=digests[str(meant)])
-    version = None
+    there = None
     if vault and options["secret_proof"] == "vault":
-        version = Entry(vault, agent.vault_mount, agent.vault_path).metadata().current
-        if version is None:
-            raise AgentError(
-                ErrorKind.SECRET,
-                f"{agent.name}: Vault has no values at {agent.vault_mount}/{agent.vault_path}",
-                f"Run provision.yml -e agent={agent.name}, or undelete the path's newest version.",
-            )
+        entry = Entry(vault, agent.vault_mount, agent.vault_path)
+        found = entry.metadata()
+        require_own(entry, found.told, mark(cluster_uid, agent.namespace, agent.name), agent.name)
+        # In check mode a provision before it may only have foretold what it makes: the rollout itself knows.
+        if found.current is None and (found.last or not context.check_mode):
+            require_kv2(vault, agent.vault_mount)
+            raise no_values(entry, found, agent.name)
+        if found.current is not None:
+            there = _stamp(entry, found, live.stamp, agent)
     restart_id = params["restart_id"] if params["operation"] == "restart" else ""
-    return decide(settled, live, stamps_for(settled, live, version, restart_id or restart))
+    due = restart_id or restart
+    plan = decide(settled, live, stamps_for(settled, live, there, due))
+    return _as_admitted(kube, settled, live, there, due) or plan if plan.todo and live.deployment else plan
+
+
+def _as_admitted(kube: Kube, agent: Agent, live: Live, there: str | None, restart_id: str) -> AgentPlan | None:
+    """None where the server would take all that is to be changed."""
+    # What writes is loaded where there is something to do: a plan with nothing of it consists of little but imports.
+    from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.admission import as_admitted, kept_as_it_is
+
+    stamps, kept = as_admitted(kube, agent, live, there, restart_id)
+    kept |= kept_as_it_is(kube, live, supporting(agent, live.facts, live.claim))
+    if not kept:
+        return None
+    plan = decide(agent, live, stamps, kept)
+    notes = [f"{kind}: the cluster itself sets {', '.join(fields)}" for kind, fields in kept.items()]
+    return replace(plan, notes=[*plan.notes, *notes])
+
+
+def _stamp(entry: Entry, found: Metadata, there: str, agent: Agent) -> str:
+    """Of what stands in Vault: told from the metadata alone, unless only the values can tell whether it is another
+    content than the one that the pod was started with."""
+    now = stamp.stamp(found.last, str(entry), found.written)
+    if stamp.is_same(there, now) or not stamp.has_digest(there):
+        return now
+    kept = entry.read()
+    key = journals.digest_key(journals.entry(entry.vault, entry.mount, agent.name))
+    return stamp_of(kept, agent, key) if kept else now
 
 
 def _result(plans: Mapping[str, AgentPlan], todo: list[str], uid: str, params: Params, context: Context) -> Result:
+    for name, one in plans.items():
+        for note in one.notes:
+            context.progress(f"{name}: {note}")
     for name in todo:
         if name in plans:
             reasons = plans[name].reasons

@@ -12,7 +12,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
     REPLICA_FAILURE,
     TERMINATION_SLACK,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import condition
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import PAUSED, condition
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import REPLICA_SET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     Object,
@@ -137,9 +137,7 @@ def judge(wanted: Wanted, observed: Observed, memory: Memory, schedule_grace: fl
     if live["spec"].get("replicas") != wanted.replicas or bare(live["spec"]["template"]) != bare(wanted.template):
         return Verdict(FAILED, f"the Deployment was changed meanwhile by {last_manager(live)}", "changed"), memory
     if live["spec"].get("paused"):
-        return Verdict(
-            FAILED, "the Deployment is paused, so it never progresses: kubectl rollout resume", "paused"
-        ), memory
+        return Verdict(FAILED, f"{PAUSED}: kubectl rollout resume", "paused"), memory
     if int((live.get("status") or {}).get("observedGeneration") or 0) < int(live["metadata"].get("generation") or 0):
         return Verdict(WAITING, "the controller has not seen the change yet"), memory
     replica_set = new_replica_set(observed, wanted)
@@ -228,7 +226,7 @@ def _pod_failure(pod: Object, observed: Observed, memory: Memory, schedule_grace
     if reason in _CONFIG_ERRORS and not message.startswith(_NOT_READ_YET):
         return Verdict(FAILED, f"{reason}: {message}", "configuration", name)
     if (told := refused_volume(pod)) is not None:
-        return Verdict(FAILED, f"the volume does not hold the agent's memory: {told}", MEMORY, name)
+        return Verdict(FAILED, told, MEMORY, name)
     for status in container_statuses(pod, init=True):
         end = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
         if end.get("exitCode"):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NoReturn
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
@@ -13,9 +14,17 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import other_volume
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Agent
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout import due
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import SOMEBODY_ELSES, Diagnosis
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import (
+    RUNS,
+    SOMEBODY_ELSES,
+    TOKEN,
+    Diagnosis,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import MEMORY
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
 
@@ -33,16 +42,19 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
         raise _told(story, f"No gateway was started. {other_volume(run.agent, live.facts.mount.claim)}", evidence)
     if release is None:
         raise _told([*story, "There is no release to go back to: none was proved yet."], again, evidence)
-    previous = releases.revived(release, proof.version, live.facts, run.agent.name)
-    if previous["spec"] == wanted["spec"]:
+    previous = releases.revived(release, proof.stamp, live.facts, run.agent.name)
+    if _is_the_same(previous, wanted):
         raise _told([*story, f"This is the last good release itself, {release.shown()}."], again, evidence)
+    if failure.cause == TOKEN and gateway_of(_pod(previous)) == gateway_of(_pod(wanted)):
+        words = f"{run.agent.name} runs, and release {release.shown()} would meet the same file and the same token."
+        raise _told(story, f"{words} Nothing was undone. {again}", evidence)
     run.step("back", f"going back to release {release.shown()}: {failure.line()[:200]}")
     evidence["went_back"] = False
     try:
-        bring_up(run, previous, run.look(), proof)
+        bring_up(run, previous, run.look(), proof, is_last_resort=True)
     except Failed as second:
         evidence["evidence_back"] = second.diagnosis.evidence
-        state = "runs, but was not verified" if second.diagnosis.cause == "verify" else "is down"
+        state = "runs, but was not verified" if second.diagnosis.cause in RUNS else "is down"
         story.append(_failed_too(release, second.diagnosis.line()))
         raise _told(story, f"{run.agent.name} {state}. {again}", evidence) from None
     except AgentError as second:
@@ -53,6 +65,21 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
         raise _told(story, f"{second.hint}\n{look}".strip(), evidence) from None
     story.append(f"Release {release.shown()} runs again, verified.")
     raise _told(story, again, {**evidence, "went_back": True, "release": release.id})
+
+
+def _pod(manifest: Object) -> Object:
+    spec: Object = manifest["spec"]["template"]["spec"]
+    return spec
+
+
+def _is_the_same(previous: Object, wanted: Object) -> bool:
+    """But for a restart that nobody asked for: it brought up what had been there."""
+    specs = [copy.deepcopy(manifest["spec"]) for manifest in (previous, wanted)]
+    annotations = [spec["template"]["metadata"].get("annotations") or {} for spec in specs]
+    if due.why(str(annotations[1].get(names.RESTART_ID) or "")):
+        for one in annotations:
+            one.pop(names.RESTART_ID, None)
+    return bool(specs[0] == specs[1])
 
 
 def _failed_too(release: releases.Release, words: str) -> str:

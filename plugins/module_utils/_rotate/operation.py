@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind, never_still
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import check_vault
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_syncing
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
@@ -25,6 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     DEPLOYMENT,
     EXTERNAL_SECRET,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import variables_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_key, home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import (
@@ -56,6 +57,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.values i
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.home import mark, require_home
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, require_kv2
 
 #: All that it may patch: what its restart and its sync touch.
@@ -79,8 +81,8 @@ class _Asked:
 def _asked(params: Params) -> _Asked:
     policies = of_options(params["key_policy"])
     keys = sorted({check_key(key.strip(), "keys") for key in params["keys"]})  # "A, B" is how people write it
-    value = params["new_value"] or ""
-    if value:
+    value = "" if params["new_value"] is None else params["new_value"]
+    if value != "":
         if len(keys) != 1:
             raise AgentError(ErrorKind.INVALID, "new_value is for one key", "Give keys=NAME beside it, and only one.")
         check_value(keys[0], value, policies.get(keys[0], KeyPolicy()))
@@ -185,8 +187,8 @@ def _preflight(it: Rotation, keys: list[str], new_value: str) -> None:
     if run.params["verify"] == "exec":
         run.require(EXEC_NEEDS, "operator-exec")
     run.require_not_frozen()
-    check_vault(run.agent, it.vault)
     metadata = it.live_entry.metadata()
+    require_home(it.live_entry, metadata.told, mark(run.cluster_uid, run.agent.namespace, it.agent), it.agent)
     require_base_survives(run.agent, metadata, it.vault)
     check_told(keys, metadata.told or {})
     agent = run.agent
@@ -195,6 +197,7 @@ def _preflight(it: Rotation, keys: list[str], new_value: str) -> None:
     run.require_alone(live)
     refuse_second_owner(run.agent, live)
     require_settled(run.agent, live)
+    check_vault(run.agent, it.vault, variables_of(live.deployment) if live.deployment else (), keys)
     require_syncing(run.agent, run.kube)
     find_values(it, keys, new_value)
 
@@ -214,11 +217,8 @@ def _go(it: Rotation, journal: Journal) -> Journal:
         journal = STEPS[next_step(journal.phase, it.standing(journal).where, abort=it.abort)](it, journal)
     if journal.closed:
         return journal
-    raise AgentError(
-        ErrorKind.CONFLICT,
-        f"{it.agent}: Vault's {it.live_entry} keeps being changed by somebody else",
-        "Look who writes to it (vault kv metadata get); then run again: the rotation goes on.",
-    )
+    again = "run the same command again: the rotation goes on"
+    raise never_still(f"{it.agent}: Vault's {it.live_entry}", "vault kv metadata get", again)
 
 
 def _ended_unreported(it: Rotation, journal: Journal, lock: Lock, asked: _Asked, keys: list[str]) -> bool:

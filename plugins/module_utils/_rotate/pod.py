@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import releases
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import version_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof, prove
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import require_volume
+from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, CONFIG_MAP, DEPLOYMENT
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import GATEWAY_TOKEN, cannot_be_sent
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, bring_up
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import Diagnosis
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import VERIFY, Diagnosis
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.gateway import keys_not_proved, require_refusal
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.memory import remember
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.state import Rotation
@@ -24,7 +26,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.state im
 
 def prove_secret(it: Rotation) -> Proof:
     run = it.run
-    return prove(run.agent, run.kube, it.vault, run.writer, run.context, run.params["sync_timeout"])
+    key = journals.digest_key(it.journal_entry)
+    return prove(run.agent, run.kube, it.vault, run.writer, run.context, run.params["sync_timeout"], digest_key=key)
 
 
 def restart(it: Rotation, proof: Proof, stamp: str) -> None:
@@ -32,7 +35,11 @@ def restart(it: Rotation, proof: Proof, stamp: str) -> None:
     live = it.run.look(DEPLOYMENT, CONFIG_MAP, CLAIM)
     release = releases.last_good(live.releases)
     if release is None:
-        raise AgentError(ErrorKind.ROLLOUT, f"{it.agent}: its releases have gone", f"rollout.yml -e agent={it.agent}")
+        raise AgentError(
+            ErrorKind.ROLLOUT,
+            f"{it.agent}: its releases have gone",
+            f"rollout.yml -e agent={it.agent} -e despite_rotation=true",
+        )
     if live.deployment:
         wanted = releases.of_running(release, stamp, live.facts, live.deployment)
     else:
@@ -48,8 +55,8 @@ def restart(it: Rotation, proof: Proof, stamp: str) -> None:
     if pod is None:
         words = f"{it.agent} is suspended: nothing is proved while no pod of it runs"
         raise AgentError(ErrorKind.ROLLOUT, words, "Start it, then run the same command again: the rotation goes on.")
-    it.release = remember(it.run, live.releases, wanted, stamp, pod).id
-    it.secret_version = stamp
+    it.release = remember(it.run, live.releases, wanted, proof, pod).id
+    it.secret_version = version_of(stamp)
 
 
 def verify_keys(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:
@@ -59,7 +66,7 @@ def verify_keys(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None
     except AgentError as error:
         if error.kind is not ErrorKind.VERIFY:
             raise
-        raise Failed(Diagnosis("verify", error.message)) from None
+        raise Failed(Diagnosis(VERIFY, error.message)) from None
 
 
 def _verify(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:
@@ -70,8 +77,10 @@ def _verify(it: Rotation, journal: Journal, base: Mapping[str, str]) -> None:
     namespace = run.agent.namespace
     if not base:
         run.warnings.append(f"{it.agent}: Vault has no old values any more: nobody asked whether they are refused")
-    if names.GATEWAY_TOKEN in journal.keys and base.get(names.GATEWAY_TOKEN):
-        require_refusal(run.kube, namespace, run.pod, base[names.GATEWAY_TOKEN])
+    old = base.get(GATEWAY_TOKEN, "")
+    # One that cannot be sent is refused by every client: nobody could ask with it.
+    if GATEWAY_TOKEN in journal.keys and old and not cannot_be_sent(old):
+        require_refusal(run.kube, namespace, run.pod, old)
         run.step("S9", "the gateway refuses the old token")
     if how == "exec":
         if wrong := keys_not_proved(run.kube, namespace, run.pod, run.container, journal.new):

@@ -11,7 +11,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent import re
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import require_vault_permissions
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
@@ -80,7 +79,7 @@ def require_settled(agent: Home, live: Live) -> None:
     again = f"ansible-playbook rollout.yml -e agent={agent.name}"
     if live.deployment is None or release is None:
         raise AgentError(ErrorKind.ROLLOUT, f"{agent.name} was never rolled out", f"First: {again}")
-    stamp = live.template_annotation(names.SECRET_VERSION)
+    stamp = live.stamp
     if compare(releases.of_running(release, stamp, live.facts, live.deployment), live.deployment):
         raise AgentError(
             ErrorKind.ROLLOUT,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import version_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import (
     AgentError,
     ErrorKind,
@@ -17,7 +18,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume i
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import KeyPolicy
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, SecretMoved
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import SOMEBODY_ELSES
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.verdict import MEMORY
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
@@ -90,11 +91,13 @@ def prove_new(it: Rotation, journal: Journal) -> Journal:
     base = it.base(journal)
     if found is None or standing(journal, found.values, base) is not Standing.NEW:
         return journal
-    it.run.step("S6", f"the Secret holds what Vault has (version {proof.version})")
+    it.run.step("S6", f"the Secret holds what Vault has (version {version_of(proof.stamp)})")
     it.run.warnings += gone(it.run.agent, vanished(journal, found.values, base or {}))
     try:
-        restart(it, proof, proof.version)
+        restart(it, proof, proof.stamp)
         verify_keys(it, journal, base or {})
+    except SecretMoved:
+        return journal  # somebody wrote while the pod came up: once more, with what stands there now
     except Failed as failure:
         it.evidence = {"cause": failure.diagnosis.cause, "evidence": failure.diagnosis.evidence}
         if failure.diagnosis.cause in SOMEBODY_ELSES:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import check_key
@@ -24,6 +23,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_pol
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import due_keys
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.state import Rotation
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Kept
 
 #: How often somebody else may write to the inbox while it is emptied.
 _TURNS = 12
@@ -53,8 +53,9 @@ def find_values(it: Rotation, keys: Sequence[str], new_value: str) -> Prepared:
         raise AgentError(
             ErrorKind.SECRET, f"{it.agent}: Vault's {it.live_entry} has gone", "Run the same command again."
         )
-    values, base_version = live
-    brought, inbox_version = it.inbox_entry.read() or ({}, 0)
+    values, base_version = live.values, live.version
+    inbox = it.inbox_entry.read() or Kept({}, 0, {})
+    brought, inbox_version = inbox.values, inbox.version
     if new_value and (twice := sorted(set(keys) & brought.keys())):
         raise AgentError(
             ErrorKind.INVALID,
@@ -64,7 +65,8 @@ def find_values(it: Rotation, keys: Sequence[str], new_value: str) -> Prepared:
         )
     new = {key: new_value or _new_value(it, key, brought) for key in keys}
     for key, value in new.items():
-        check_value(key, value, it.policies.get(key, KeyPolicy()))
+        # What is no text is not what was meant: of a number Vault keeps some digits only.
+        check_value(key, None if key in inbox.no_text else value, it.policies.get(key, KeyPolicy()))
         if value == values.get(key):
             raise AgentError(
                 ErrorKind.INVALID,
@@ -87,7 +89,7 @@ def prepare(
         started_at=it.vault.now(),
         holder=lock.identity,
         fence=lock.fence,
-        stamp=it.run.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION),
+        stamp=it.run.look(DEPLOYMENT).stamp,
         containers=it.containers(),
         new=found.new,
         inbox_version=found.inbox_version,
@@ -132,7 +134,7 @@ def empty_inbox(it: Rotation, journal: Journal) -> Journal:
         found = it.inbox_entry.read()
         if found is None:
             break
-        values, version = found
+        values, version = found.values, found.version
         adopted = [key for key in journal.keys if values.get(key) == journal.new[key]]
         if not adopted:
             done = min(done, version - 1)

@@ -13,9 +13,8 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.scrub impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import outlast
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotation import Journal
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import DEPLOYMENT
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import Failed, SecretMoved
 from ansible_collections.digitalsys.agents.plugins.module_utils._rotate.decisions import (
     Standing,
     edited_keys,
@@ -89,9 +88,11 @@ def prove_old(it: Rotation, journal: Journal) -> Journal:
         if it.standing(journal).where is not Standing.OLD:
             return journal  # somebody wrote to it meanwhile
         # A pod that was never restarted runs the old values still.
-        stamp = it.run.look(DEPLOYMENT).template_annotation(names.SECRET_VERSION)
+        stamp = it.run.look(DEPLOYMENT).stamp
         kept = stamp == journal.stamp and it.containers() == journal.containers != ""
-        restart(it, proof, journal.stamp if kept else proof.version)
+        restart(it, proof, journal.stamp if kept else proof.stamp)
+    except SecretMoved:
+        return journal
     except (AgentError, Failed) as error:
         if isinstance(error, AgentError) and error.kind is not ErrorKind.SECRET:
             raise

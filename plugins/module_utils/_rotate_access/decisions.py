@@ -25,9 +25,10 @@ def next_step(access: Access, in_use: str, *, works: bool, wanted_id: str) -> St
     return Step.NOTHING if wanted_id and wanted_id == access.renewed else Step.MAKE
 
 
-def to_destroy(known: Mapping[str, SecretId | None], in_use: str, previous: str) -> list[str]:
-    """Accessors of what the renewal replaced, and of what killed runs left; never what a person made beside them."""
-    ours = {accessor for accessor, state in known.items() if state is not None and state.ours}
+def to_destroy(known: Mapping[str, SecretId | None], in_use: str, previous: str, cluster_uid: str) -> list[str]:
+    """Accessors of what the renewal replaced, and of what killed runs left; never what a person made beside them, nor
+    what another cluster uses that shares the AppRole."""
+    ours = {accessor for accessor, state in known.items() if state is not None and state.is_of(cluster_uid)}
     replaced = {previous} if known.get(previous) is not None else set()
     return sorted((ours | replaced) - {in_use})
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import secrets
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import stranger
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
-    METADATA,
     Access,
     access_secret,
+    metadata_of,
     read_access,
     secret_id_state,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.refresh import require_refreshing
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import sync_anew
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.ownership import require_no_strangers
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.permissions import (
     RENEWAL_NEEDS,
     require_vault_permissions,
@@ -38,7 +38,13 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._rotate_access.d
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session, session
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Refused, Vault
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import (
+    FromElsewhere,
+    LockedOut,
+    Refused,
+    Vault,
+    locked_out,
+)
 
 #: All that it may patch: the Secret, and what a sync of ESO is asked for by.
 _FENCED = (SECRET, SECRET_STORE, EXTERNAL_SECRET)
@@ -58,7 +64,7 @@ class _Renewal:
 
     def look(self) -> Step:
         name = names.approle_secret(self.agent.name)
-        self.role_id = self.vault.role_id(self.mount, self.role)
+        self.role_id = self._role_id()
         self.live = self._require(name, self.run.kube.get(SECRET, self.agent.namespace, name))
         self.access = read_access(self.live, self.run.context)
         state = secret_id_state(self.vault, self.mount, self.role, value=self.access.secret_id)
@@ -69,18 +75,33 @@ class _Renewal:
         self.in_use, self.expires = (state.accessor, state.expires) if state else (self.access.accessor, "")
         return next_step(self.access, self.in_use, works=works, wanted_id=self.wanted_id)
 
+    def _role_id(self) -> str:
+        try:
+            return self.vault.role_id(self.mount, self.role)
+        except Refused as error:
+            if error.status != 404:
+                raise
+            again = f"ansible-playbook playbooks/provision.yml -e agent={self.agent.name}"
+            words = f"{self.agent.name}: Vault has no AppRole {self.role} at auth/{self.mount}"
+            raise AgentError(ErrorKind.VAULT, words, f"Make it: {again}", error.details) from None
+
     def _require(self, name: str, live: Object | None) -> Object:
         again = f"ansible-playbook playbooks/provision.yml -e agent={self.agent.name}"
         if live is None:
             raise AgentError(ErrorKind.NOT_FOUND, f"Secret {name} is not there", f"Make it: {again}")
         if not names.is_ours(live):
-            raise stranger(SECRET.name, name)
+            require_no_strangers(self.agent.name, [f"{SECRET.name} {name}"])
         self.run.saw(fence_of(live))
         return live
 
     def logs_in(self) -> bool:
-        same_role = self.access.role_id == self.role_id
-        return same_role and self.vault.logs_in(self.mount, self.role_id, self.access.secret_id)
+        """From here; where only other addresses may, ESO's own sync is all that can prove it."""
+        if self.access.role_id != self.role_id:
+            return False
+        try:
+            return self.vault.logs_in(self.mount, self.role_id, self.access.secret_id)
+        except FromElsewhere:
+            return True
 
     def may_log_in(self) -> bool:
         try:
@@ -97,7 +118,7 @@ class _Renewal:
         """The first write. A lost answer, or a kill before the next one, leaves a SecretID that nobody knows: the end
         of this renewal, or of the next one, destroys it by its metadata."""
         before = self.access
-        value, accessor = self.vault.new_secret_id(self.mount, self.role, METADATA)
+        value, accessor = self.vault.new_secret_id(self.mount, self.role, metadata_of(self.run.cluster_uid))
         self.run.did("make", f"a second SecretID of {self.role} is made")
         self.store(
             Access(
@@ -119,8 +140,8 @@ class _Renewal:
                 raise
             raise AgentError(
                 ErrorKind.VAULT,
-                f"{self.agent.name}: Vault has locked {self.role} out, since too many logins had failed, and this "
-                "token may not lift that (update on sys/locked-users/auth_approle_*)",
+                f"{self.agent.name}: {locked_out(self.role)}, and this token may not lift that "
+                "(update on sys/locked-users/auth_approle_*)",
                 "No SecretID was destroyed. Have the policy mended (docs/permissions/operator.hcl), or wait: Vault "
                 "lets it in again 15 minutes after the last failed login, where nobody set another time. Then run the "
                 "same command again: it goes on.",
@@ -147,7 +168,7 @@ class _Renewal:
     def destroy(self) -> None:
         accessors = {*self.vault.accessors(self.mount, self.role), self.access.previous, self.in_use} - {""}
         known = {one: secret_id_state(self.vault, self.mount, self.role, one) for one in accessors}
-        doomed = to_destroy(known, self.in_use, self.access.previous)
+        doomed = to_destroy(known, self.in_use, self.access.previous, self.run.cluster_uid)
         for accessor in doomed:
             self.vault.destroy_secret_id(self.mount, self.role, accessor)
         current = known.get(self.in_use)

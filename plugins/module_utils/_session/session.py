@@ -71,6 +71,8 @@ class Session(Generic[A]):
     claim: str = ""
     #: The highest fence that was seen on what was looked at.
     fence: int = 0
+    #: Whether nothing of it was seen.
+    is_new: bool = True
     _began: float = field(default_factory=time.monotonic)
     _lock: Lock | None = None
     _fenced: tuple[str, tuple[Kind, ...]] = ("", ())
@@ -106,6 +108,7 @@ class Session(Generic[A]):
 
     def saw(self, *fences: int) -> None:
         """Fences of what was looked at. A Lease that was deleted begins again above them."""
+        self.is_new = self.is_new and not fences
         highest = max(fences, default=0)
         if self._lock and highest > self._lock.fence:
             self._take_over(self._lock, highest)
@@ -119,6 +122,11 @@ class Session(Generic[A]):
         require_alone(
             self.kube, self.agent.namespace, {self.agent.name: self.agent}, {self.agent.name: live}, self.pods()
         )
+
+    @property
+    def took_over(self) -> bool:
+        """Whether the lock is one that another run had left: then all that is fenced bears a new fence."""
+        return self._lock is not None and bool(self._lock.taken_over_from)
 
     def is_held(self) -> bool:
         """Whether somebody holds the agent's lock, or held it when he was killed."""
@@ -136,7 +144,14 @@ class Session(Generic[A]):
         force = force and self.params["force_unlock"]
         who = holder(self.params, self.context)
         with Lock(
-            self.kube, self.agent.namespace, self.agent.name, who, self.context, force=force, above=self.fence
+            self.kube,
+            self.agent.namespace,
+            self.agent.name,
+            who,
+            self.context,
+            force=force,
+            above=self.fence,
+            is_new=self.is_new,
         ) as lock:
             self._lock = lock
             self._fenced = (code, fenced)

@@ -24,16 +24,19 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
     TERMINATION_SLACK,
     TICK,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._guards.nodes import require_answering
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import (
     Hold,
     Occupant,
     occupants,
     require_no_stranger,
+    running,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import (
     require_lasting_claim,
     require_same_claim,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_going
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import (
     CLAIM,
@@ -42,6 +45,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     REPLICA_SET,
     Kind,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.managed_fields import is_whole
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     claims_of,
     grace_of,
@@ -83,6 +87,9 @@ def free(
         if live is not None:
             live = run.kube.get(DEPLOYMENT, run.agent.namespace, run.agent.name)
         if not is_going(live) and not _in_the_way(run, occupants(run.agent.name, live, sets.items, pods.items, claims)):
+            if live and any(is_whole(DEPLOYMENT.name, change.path) for change in compare(wanted, live)):
+                unseen = require_answering(run.kube, run.agent, running(live, sets.items, pods.items))
+                run.warnings += [f"{run.agent.name}: {unseen}"] if unseen else []
             return Freed(live, sets, pods)
         live = _wait(run, claims, sets, pods)
 

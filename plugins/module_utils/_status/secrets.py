@@ -15,15 +15,24 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import (
+    has_digest,
+    is_same,
+    names_entry,
+    version_of,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp import stamp as stamp_line
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import SECRET_ID_ENDS_SOON
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
+    Access,
     SecretId,
     read_access,
     secret_id_state,
 )
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import decoded, missing_keys, unequal_keys
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import decoded, unequal_keys
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import digest, missing_keys
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -31,9 +40,16 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home, check_mount, home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.argspec import PLACE
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.duration import in_words
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.due import BEGUN_AGAIN
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault import names as vault_names
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import LockedOut, Refused, Vault
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import (
+    FromElsewhere,
+    LockedOut,
+    Refused,
+    Vault,
+    locked_out,
+)
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept, Metadata, no_values
 
 Values = dict[str, str]
 
@@ -170,26 +186,34 @@ def in_pod(same: bool, secret: str) -> str:
 def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotating: bool) -> Object:
     """rotating: a rotation is open, so what is not equal yet is its to mend, and no rollout's."""
     entry = Entry(at.vault, place.vault_mount, place.vault_path)
-    stamp = str(agent["secret_version"])
+    line = agent["secret_stamp"]
+    stamp = version_of(line)
     facts: Object = {"in_pod": "" if agent["health"] == "missing" else UNKNOWN}
     newest: Kept | None = None
     with Noting(notes):
-        newest = entry.read() or Kept({}, 0)
+        newest = entry.read() or Kept({}, 0, {})
     if newest is None:
+        found = Metadata()
         with Noting(notes):
-            facts["vault_version"] = entry.metadata().current or 0
-        # Without the values equal numbers say something, others nothing.
-        if facts.get("vault_version") and str(facts["vault_version"]) == stamp:
+            found = entry.metadata()
+            facts["vault_version"] = found.current or 0
+        # Without the values the same version says something, another one nothing.
+        begun_again = bool(agent["secret_of_container"])
+        if found.current and not begun_again and is_same(line, stamp_line(found.last, str(entry), found.written)):
             facts["in_pod"] = CURRENT
         return facts
-    values, version = newest
+    values, version = newest.values, newest.version
     facts.update(vault_version=version, missing_keys=missing_keys(place.required_keys, values))
     if not version:
-        notes.append(f"Vault has no values at {entry}: provision.yml, or undelete its newest version")
+        with Noting(notes):
+            metadata = entry.metadata()
+            error = no_values(entry, metadata, place.name)
+            notes.append(f"{error.message.removeprefix(f'{place.name}: ')}. {error.hint}")
         return facts
     if missing := facts["missing_keys"]:
         told = f"vault kv patch -mount={place.vault_mount} {place.vault_path} {missing[0]}=-"
         notes.append(f"Vault lacks {', '.join(missing)}: {told}")
+    live = None
     with Noting(notes):
         live = at.kube.get(SECRET, place.namespace, names.env_secret(place.name))
         facts.update(in_secret(values, None if live is None else decoded(live, at.context)))
@@ -199,12 +223,28 @@ def _copies(agent: Object, place: Place, at: Servers, notes: list[str], *, rotat
         notes.append(f"Secret {names.env_secret(place.name)} is not there: ESO makes it, after a rollout.yml")
     if stamp.isdecimal():
         with Noting(notes):
-            stamped = newest if stamp == str(version) else entry.read(int(stamp))
-            same = stamped is not None and not unequal_keys(values, stamped.values)
+            same = _is_same(line, newest, entry, journals.entry(at.vault, place.vault_mount, place.name))
             facts["in_pod"] = in_pod(same, facts.get("in_secret", UNKNOWN))
+    begun_with = agent["secret_of_container"]
+    if begun_with and (live is None or live["metadata"]["resourceVersion"] != begun_with):
+        facts["in_pod"] = UNKNOWN
+        notes.append(f"{BEGUN_AGAIN}: rollout.yml")
     if facts["in_pod"] == PENDING and not rotating:
         notes.append(f"the pod was started with version {stamp}, Vault has {version}: rollout.yml makes a new one")
     return facts
+
+
+def _is_same(line: str, newest: Kept, entry: Entry, journal: Entry) -> bool:
+    """Whether the pod was started with the values that are the newest. line: its stamp."""
+    now = stamp_line(newest.version, str(entry), newest.written)
+    if is_same(line, now):
+        return True
+    if has_digest(line):
+        with_digest = digest(newest.values, journals.digest_key(journal))
+        return is_same(line, stamp_line(newest.version, str(entry), newest.written, with_digest))
+    # The version that it names may be another one's by now, where the entry was made anew.
+    stamped = None if names_entry(line) else entry.read(int(version_of(line)))
+    return stamped is not None and not unequal_keys(newest.values, stamped.values)
 
 
 # Rotations
@@ -250,6 +290,43 @@ def lasting(state: SecretId | None, login: str, now: float) -> Object:
     return facts
 
 
+def _login(place: Place, at: Servers, access: Access, state: SecretId | None, notes: list[str]) -> tuple[str, Object]:
+    """How a login with its SecretID ends (VALID, REFUSED, LOCKED_OUT, or UNKNOWN where that cannot be asked), and what
+    ESO may do that it should not."""
+    role_id = place.approle_role_id or access.role_id
+    if not role_id:
+        notes.append(
+            f"Secret {names.approle_secret(place.name)} has no role-id: whether its SecretID works is not known"
+        )
+        return UNKNOWN, {}
+    if state and state.uses_left:
+        # Each look would use one of them up.
+        notes.append(
+            f"its SecretID is good for {state.uses_left} more logins, and ESO needs one each time: "
+            f"provision.yml -e agent={place.name} takes that end from its role, and then "
+            f"rotate_access.yml -e agent={place.name} makes another one"
+        )
+        return VALID, {}
+    path = f"{place.vault_mount}/data/{vault_names.journal(place.name)}"
+    try:
+        with at.vault.logged_in(place.approle_mount, role_id, access.secret_id) as eso:
+            if eso is None:
+                return REFUSED, {}
+            is_exposed = bool({"read", "root"} & set(eso.capabilities(path)[path]))
+    except FromElsewhere:
+        notes.append("its SecretID may not log in from this machine's address: whether ESO can is not known here")
+        return UNKNOWN, {}
+    except LockedOut:
+        return LOCKED_OUT, {}
+    if is_exposed:
+        policy = vault_names.policy(place.name)
+        notes.append(
+            f"ESO may read the journal of rotations, {path}: some hand has widened its policy, as vault policy read "
+            f"{policy} shows"
+        )
+    return VALID, {"journal_exposed": is_exposed}
+
+
 def _access(place: Place, at: Servers, notes: list[str]) -> Object:
     name = names.approle_secret(place.name)
     role = vault_names.role(place.name)
@@ -261,29 +338,19 @@ def _access(place: Place, at: Servers, notes: list[str]) -> Object:
     state: SecretId | None = None
     asked = False
     login = UNKNOWN
-    path = f"{place.vault_mount}/data/{vault_names.journal(place.name)}"
     facts: Object = {}
     with Noting(notes):
         # By its value, as a renewal asks: the accessor that the Secret names may be another one's.
         state = secret_id_state(at.vault, place.approle_mount, role, value=access.secret_id)
         asked = True
     with Noting(notes):
-        role_id = place.approle_role_id or access.role_id
-        try:
-            with at.vault.logged_in(place.approle_mount, role_id, access.secret_id) as eso:
-                login = VALID if eso is not None else REFUSED
-                if eso is not None:
-                    facts["journal_exposed"] = bool({"read", "root"} & set(eso.capabilities(path)[path]))
-        except LockedOut:
-            login = LOCKED_OUT
-    if facts.get("journal_exposed"):
-        notes.append(f"policy lets ESO read the journal of rotations, {path}: provision.yml writes it anew")
+        login, facts = _login(place, at, access, state, notes)
     facts.update(lasting(state, login, at.now))
     again = f"rotate_access.yml -e agent={place.name}"
     if facts["secret_id"] == REFUSED:
         notes.append(f"its SecretID does not log in, so ESO copies nothing: {again}")
     elif facts["secret_id"] == LOCKED_OUT:
-        notes.append(f"Vault has locked {role} out, since too many logins had failed; ESO copies nothing: {again}")
+        notes.append(f"{locked_out(role)}; ESO copies nothing: {again}")
     elif facts["secret_id"] == ENDED:
         notes.append(f"its SecretID ended at {facts['secret_id_expires']}, so ESO copies nothing: {again}")
     elif facts["secret_id"] == ENDS_SOON:

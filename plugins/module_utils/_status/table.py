@@ -83,8 +83,8 @@ def _rotation(rotation: Object | None) -> str:
 
 def table(agents: list[Object], *, secrets: bool = False) -> list[str]:
     """Aligned text, a line an agent. '!' behind the secret: its ExternalSecret is not ready; behind the volume: it is
-    not the recorded one, or goes. Beneath them a line for that, and for what other hands have changed. With secrets,
-    other columns, and a line for each note."""
+    not the recorded one, or goes. Beneath them a line for that, for what other hands have changed, and for what a
+    gateway that was asked says of itself. With secrets, other columns, and a line for each note."""
     columns, row = (_SECRETS_COLUMNS, _row_with_secrets) if secrets else (_COLUMNS, _row)
     rows = [list(columns), *(row(agent) for agent in agents)]
     widths = [max(len(one[column]) for one in rows) for column in range(len(columns))]
@@ -98,4 +98,5 @@ def _beneath(agent: Object, *, secrets: bool) -> list[str]:
     if agent["drift"]:
         more = f" (+{len(agent['drift']) - _DRIFT_SHOWN} more)" if len(agent["drift"]) > _DRIFT_SHOWN else ""
         lines.append(f"{agent['agent']}: changed by hand: {'; '.join(agent['drift'][:_DRIFT_SHOWN])}{more}")
-    return lines + [f"{agent['agent']}: {note}" for note in (agent["secrets"]["notes"] if secrets else ())]
+    notes = [*agent["gateway"], *(agent["secrets"]["notes"] if secrets else ())]
+    return lines + [f"{agent['agent']}: {note}" for note in notes]

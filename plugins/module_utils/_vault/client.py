@@ -21,6 +21,9 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts i
 _DOUBLED = re.compile("/{2,}")
 _LOGIN_HINT = "Set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID."
 
+#: In Vault's words for a login from an address that may not.
+_OF_AN_ADDRESS = "CIDR restrictions"
+
 
 def setting(params: Params, context: Context, name: str) -> str:
     """An option vault_x beats the environment's VAULT_X."""
@@ -42,6 +45,14 @@ class CasConflict(Refused):
 class LockedOut(Refused):
     """Vault refuses every login by this RoleID for a while, whatever the SecretID: too many had failed in a row. An
     ESO that tries on with a SecretID that has ended is enough for that."""
+
+
+def locked_out(role: str) -> str:
+    return f"Vault has locked {role} out, since too many logins had failed"
+
+
+class FromElsewhere(Refused):
+    """The login is bound to other addresses than this machine's: whether it works there cannot be told from here."""
 
 
 class Vault:
@@ -286,6 +297,8 @@ class Vault:
         try:
             answer = self.request("POST", f"auth/{mount}/login", given)
         except Refused as error:
+            if error.status == 400 and _OF_AN_ADDRESS in error.message:
+                raise FromElsewhere(error.message, error.hint, error.status) from None
             if error.status == 400:
                 return None
             if error.status == 403:
@@ -322,5 +335,10 @@ def _refusal(method: str, path: str, code: int, body: dict[str, Any]) -> Refused
             "Was the agent provisioned? Look at its path and mount.",
             code,
         )
-    kind = CasConflict if "check-and-set" in words else Refused
-    return kind(f"Vault refused {method} {path}: HTTP {code} {words}", "", code)
+    if "check-and-set" in words:
+        return CasConflict(
+            f"Vault refused {method} {path}, for somebody else wrote there meanwhile (HTTP {code} {words})",
+            "Nothing of it was written over. Run the same command again.",
+            code,
+        )
+    return Refused(f"Vault refused {method} {path}: HTTP {code} {words}", "", code)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import LARGEST_VALUE
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import LONGEST_VARIABLE
 
 from .controller import BEARER_TOKEN_TYPE, Controller
 from .rules import is_answer, render_injectors
@@ -171,7 +171,7 @@ def test_surveys(story: Story) -> None:
             assert (question["type"] == "password") == (question["variable"] == "new_value")
             if question["type"] == "password":
                 assert "default" not in question
-                assert question["max"] >= LARGEST_VALUE
+                assert question["max"] >= LONGEST_VARIABLE
 
 
 def test_credential_types_give_a_job_what_the_operations_read(story: Story) -> None:

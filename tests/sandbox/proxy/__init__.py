@@ -9,7 +9,21 @@ from .classify import is_write
 from .clients import API, VAULT, Through, proxied
 from .exchange import Front
 from .journal import Hook, Mark, Request
-from .rules import ALWAYS, ANY, Armed, Match, answer, delay, hold, hold_answer, lose_answer, reset, storm, truncate
+from .rules import (
+    ALWAYS,
+    ANY,
+    Armed,
+    Match,
+    Rule,
+    answer,
+    delay,
+    hold,
+    hold_answer,
+    lose_answer,
+    reset,
+    storm,
+    truncate,
+)
 from .server import FaultProxy
 
 __all__ = [
@@ -24,6 +38,7 @@ __all__ = [
     "Mark",
     "Match",
     "Request",
+    "Rule",
     "Through",
     "answer",
     "delay",

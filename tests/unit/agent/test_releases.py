@@ -66,7 +66,7 @@ def test_without_a_record_there_is_no_release(found: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "3", "null", '{"a": 1}', "[3]", '["x"]', '[{"id": "r1"}]', '[{"id": "r1", "unknown": 1}]']
+    "text", ["{", "{}", '""', "3", "null", '{"a": 1}', "[3]", '["x"]', '[{"id": "r1"}]', '[{"id": "r1", "unknown": 1}]']
 )
 def test_a_record_edited_by_hand_is_told_and_not_guessed_at(text: str) -> None:
     with pytest.raises(AgentError, match="roberval-releases was edited by hand") as caught:

@@ -15,7 +15,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import (
     Hold,
     occupants,
-    refused,
     require_alone,
 )
 from tests.unit.builders import agent, served
@@ -127,13 +126,3 @@ def test_two_pods_of_the_deployment_are_no_strangers() -> None:
 def test_a_pod_of_nobodys_is_told_by_its_name(deployment: bool) -> None:
     with pytest.raises(VolumeTroubled, match="pod roberval-x, which nobody owns"):
         alone(pod([]), deployment=deployment)
-
-
-def test_a_pod_that_was_refused_has_a_key_for_the_next_one() -> None:
-    live = Live("roberval")
-    end = {"terminated": {"exitCode": 66, "message": "expected 0a1b, found none"}}
-    one = pod(uid="0a1b2c3d-4e5f")
-    assert refused(live, [one]) == ""
-    one["status"]["initContainerStatuses"] = [{"name": "seed", "state": {"waiting": {}}, "lastState": end}]
-    assert refused(live, [one]) == "volume-0a1b2c3d"
-    assert refused(live, [{**one, "status": {**one["status"], "phase": "Failed"}}]) == "", "it is history"

@@ -30,7 +30,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._journal.rotatio
     write,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import CasConflict
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Metadata
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Document, Metadata
 
 JOURNAL = Journal(
     rotation_id="r-1",
@@ -64,10 +64,10 @@ class Kept:
     def keep_secret(self, *values: str) -> None:
         self.secrets.update(values)
 
-    def document(self) -> tuple[dict[str, Any], int] | None:
+    def document(self) -> Document | None:
         last = max(self.versions, default=0)
         found = self.versions.get(last)
-        return (copy.deepcopy(found), last) if found is not None else None
+        return Document(copy.deepcopy(found), last, {}) if found is not None else None
 
     def put(self, document: dict[str, Any]) -> int:
         last = max(self.versions, default=0) + 1

@@ -268,6 +268,17 @@ def test_what_another_hand_puts_into_a_list_or_a_map_of_one_owner_is_told(kind: 
     assert all("kubectl-edit" in line for line in lines), lines
 
 
+def test_what_is_too_much_in_our_own_list_of_one_owner_is_told_as_a_change() -> None:
+    """Trials B: a toleration was taken out of the inventory; no restart was foretold, and a new pod came."""
+    two = [{"key": "a", "operator": "Exists"}, {"key": "b"}]
+    found = live(entry(in_pod({"f:tolerations": {}})))
+    found["spec"]["template"]["spec"]["tolerations"] = two
+    (line,) = told(found, tolerations=two[:1])
+    assert line.startswith("spec.template.spec.tolerations: [")
+    assert line.endswith(f" -> {two[:1]}")
+    assert told(found, tolerations=two) == []
+
+
 def test_what_the_server_puts_in_is_nobodys_addition() -> None:
     """As after a restore from a dump: one manager has it all."""
     fields = in_pod({"f:dnsPolicy": {}, "f:restartPolicy": {}, "f:schedulerName": {}, "f:serviceAccount": {}})

@@ -113,7 +113,7 @@ def test_every_kind_of_error_is_in_the_notes() -> None:
 
 def test_what_is_told_of_an_agent_is_documented() -> None:
     nothing: dict[str, dict[str, Any]] = {kind: {} for kind in BY_NAME}
-    told = _describe("roberval", "bots", nothing, [])
+    told = _describe("roberval", "bots", nothing, [], 0.0)
     documented = text_of("agent_info", "RETURN")["agents"]["contains"]
     assert documented.pop("secrets")["returned"] == "O(secrets=true)"  # its own facts: status.test_secrets
     assert set(told) == set(documented)

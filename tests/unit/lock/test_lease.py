@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import LOCK
-from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder
+from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import (
+    held_for,
+    shown_holder,
+    silent_for,
+    told,
+)
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import DURATION_VARIABLE, Times
 
 
@@ -51,6 +57,41 @@ def test_the_random_tail_of_a_holder_is_not_shown(identity: str, shown: str) -> 
     assert shown_holder(identity) == shown
 
 
+WRITTEN = "2026-11-01T10:00:00Z"
+AT = datetime.datetime.fromisoformat(WRITTEN).timestamp()
+
+
+def lease(holder: str = "alice@laptop #9f3a00ff", *times: str, **spec: Any) -> dict[str, Any]:
+    stamps = {"acquireTime": "2026-11-01T09:59:00Z", "renewTime": "2026-11-01T09:59:40Z"}
+    fields = [{"time": time} for time in times or (WRITTEN, "2026-10-30T10:00:00Z")]
+    return {"metadata": {"managedFields": fields}, "spec": {"holderIdentity": holder, **stamps, **spec}}
+
+
+@pytest.mark.parametrize(
+    ("found", "now", "words"),
+    [
+        (lease(""), AT, ""),
+        (lease(), AT + 2, "alice@laptop, 40 s"),
+        (lease(), AT + LOCK, "alice@laptop, 40 s"),
+        (lease(), AT + LOCK + 1, "alice@laptop, silent for 16 s"),
+        (lease(leaseDurationSeconds=5), AT + 6, "alice@laptop, silent for 6 s"),
+        # The server's clock was set back, or nobody says when it was written.
+        (lease(), AT - 3600, "alice@laptop, 40 s"),
+        (lease("alice@laptop #1", ""), AT + 3600, "alice@laptop, 40 s"),
+        (lease(), 0.0, "alice@laptop, 40 s"),
+    ],
+)
+def test_a_killed_run_is_told_by_its_silence_on_the_servers_own_clock(
+    found: dict[str, Any], now: float, words: str
+) -> None:
+    """Trials G6: as if alive, forty seconds after its end."""
+    assert told(found, now) == words
+
+
+def test_a_lease_without_a_time_is_not_silent() -> None:
+    assert silent_for({"metadata": {}}, AT) == 0
+
+
 def test_a_lock_that_missed_some_renewals_is_not_taken_over() -> None:
     times = Times()
     assert times.duration == LOCK >= 4 * times.renew
@@ -65,7 +106,13 @@ def test_a_run_may_shorten_its_own_lock_within_bounds(told: str, seconds: int) -
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"), [({"leaseDurationSeconds": 15}, 15), ({"leaseDurationSeconds": 60}, 60), ({}, 5)]
+    ("said", "seconds"),
+    [
+        ({"leaseDurationSeconds": 15}, 15),
+        ({"leaseDurationSeconds": 25}, 25),
+        ({"leaseDurationSeconds": 2**31 - 1}, 30),
+        ({}, 5),
+    ],
 )
 def test_one_that_shortened_its_own_lock_waits_for_anothers_as_long_as_that_says(
     said: dict[str, Any], seconds: int

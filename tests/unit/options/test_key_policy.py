@@ -11,7 +11,6 @@ import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_policy import (
-    LARGEST_VALUE,
     KeyPolicy,
     Trial,
     check_value,
@@ -19,24 +18,36 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.key_pol
     generated_keys,
     of_options,
 )
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import (
+    GATEWAY_TOKEN,
+    LONGEST_VARIABLE,
+)
 
 LINES = KeyPolicy(multi_line=True)
 
 
 @pytest.mark.parametrize(
-    "value", ["x", "it's {{ 6 * 7 }} $HOME `id` %s \\n", "ü\U0001f511", "a\tb", "x" * LARGEST_VALUE]
+    "value",
+    ["x", "it's {{ 6 * 7 }} $HOME `id` %s \\n", "ü\U0001f511", "a\tb", "x" * (LONGEST_VARIABLE - len("KEY=") - 1)],
 )
 def test_a_value_stays_as_it_is(value: str) -> None:
     assert check_value("KEY", value, KeyPolicy()) == value
 
 
 @pytest.mark.parametrize(
-    "value", ["", " x", "x ", "x\n", "a\nb", "a\rb", "a\0b", "a\ud800b", "x" * (LARGEST_VALUE + 1), None, 7]
+    "value",
+    ["", " x", "x ", "x\n", "a\nb", "a\rb", "a\0b", "a\ud800b", "x" * (LONGEST_VARIABLE - len("KEY=")), None, 7],
 )
 def test_a_value_that_would_not_arrive_is_refused_and_not_shown(value: Any) -> None:
     with pytest.raises(AgentError, match="the new value of KEY is not allowed") as caught:
         check_value("KEY", value, KeyPolicy())
     assert not value or str(value).strip() not in caught.value.message.partition("KEY")[2] or len(str(value)) < 3
+
+
+@pytest.mark.parametrize("value", ["a b", "ü", "a\tb", "a\nb"])
+def test_a_gateways_token_that_cannot_be_sent_is_refused(value: str) -> None:
+    with pytest.raises(AgentError, match="cannot be sent to the gateway"):
+        check_value(GATEWAY_TOKEN, value, LINES)
 
 
 def test_line_breaks_are_allowed_where_the_policy_says_so() -> None:

@@ -384,6 +384,6 @@ def test_a_suspended_agent_is_as_it_is_wanted_without_a_pod() -> None:
 
 
 def test_a_volume_that_was_refused_is_looked_at_again() -> None:
-    plan = planned(live_of(agent(), STAMPS), Stamps("4", "volume-0a1b2c3d"))
+    plan = planned(live_of(agent(), STAMPS), Stamps("4", "volume/0a1b2c3d"))
     assert plan.reasons == ["its volume was refused: a new pod looks again"]
     assert plan.restarts

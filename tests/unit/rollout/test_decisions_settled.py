@@ -59,9 +59,9 @@ def test_a_bad_image_or_tag_of_the_command_line_is_refused(asked: str, tag: str)
 
 
 def test_vaults_version_is_the_stamp_and_a_restart_id_is_carried_on() -> None:
-    assert stamps_for(agent(), live_of(agent(), STAMPS), 5, "") == Stamps("5", "job-1")
-    assert stamps_for(agent(), live_of(agent(), STAMPS), 4, "job-2") == Stamps("4", "job-2")
-    assert stamps_for(agent(), Live("roberval"), 1, "") == Stamps("1", "")
+    assert stamps_for(agent(), live_of(agent(), STAMPS), "5", "") == Stamps("5", "job-1")
+    assert stamps_for(agent(), live_of(agent(), STAMPS), "4", "job-2") == Stamps("4", "job-2")
+    assert stamps_for(agent(), Live("roberval"), "1", "") == Stamps("1", "")
 
 
 def test_without_proof_a_stamp_stays_only_while_nothing_makes_a_new_pod() -> None:
@@ -84,14 +84,14 @@ def test_an_unproved_run_of_an_unproved_agent_has_nothing_to_do() -> None:
 
 def test_a_changed_seed_alone_restarts_nothing() -> None:
     live, asked = live_of(agent(), STAMPS), {"gateway": {"mode": "remote"}}
-    for version in (4, None):
+    for version in ("4", None):
         wanted = agent(config_seed=asked)
         plan = decide(wanted, live, stamps_for(wanted, live, version, ""))
         assert (plan.reasons, plan.restarts) == ([], False)
 
 
-@pytest.mark.parametrize(("version", "restart"), [(5, ""), (4, "job-2")])
-def test_a_changed_seed_comes_with_the_next_new_pod(version: int, restart: str) -> None:
+@pytest.mark.parametrize(("version", "restart"), [("5", ""), ("4", "job-2")])
+def test_a_changed_seed_comes_with_the_next_new_pod(version: str, restart: str) -> None:
     live, asked = live_of(agent(), STAMPS), agent(config_seed={"gateway": {"mode": "remote"}})
     stamps = stamps_for(asked, live, version, restart)
     init = deployment(asked, stamps)["spec"]["template"]["spec"]["initContainers"][0]

@@ -15,10 +15,10 @@ import yaml
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access import (
-    METADATA,
     Access,
     SecretId,
     access_secret,
+    metadata_of,
     read_access,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.sync import is_synced
@@ -41,7 +41,10 @@ PERMISSIONS = Path(__file__).resolve().parents[3] / "docs" / "permissions"
 KEPT = Access("role", "value", accessor="old")
 OPEN = Access("role", "value", accessor="new", previous="old", renewal="job-1")
 DONE = Access("role", "value", accessor="new", renewed="job-1")
-OURS = SecretId("", "", METADATA)
+OURS = SecretId("", "", metadata_of("uid-1"))
+#: As 0.1.0 made them.
+OF_SOME_CLUSTER = SecretId("", "", {"managed-by": "digitalsys.agents"})
+ANOTHERS = SecretId("", "", metadata_of("uid-2"))
 A_PERSONS = SecretId("", "", {"made-by": "alice"})
 
 
@@ -80,6 +83,9 @@ def test_what_is_done_next(access: Access, in_use: str, works: bool, wanted_id: 
         ({"new": OURS, "old": OURS, "lost": OURS}, ["lost", "old"]),
         # A person's beside it stays.
         ({"new": OURS, "old": OURS, "person": A_PERSONS, "bare": SecretId("", "", {})}, ["old"]),
+        # Trials E10: a second cluster's were destroyed.
+        ({"new": OURS, "old": OURS, "elsewhere": ANOTHERS, "former": OF_SOME_CLUSTER}, ["old"]),
+        ({"new": OURS, "old": OF_SOME_CLUSTER}, ["old"]),
         # It has ended by itself.
         ({"new": OURS, "old": None}, []),
         ({"new": OURS}, []),
@@ -87,13 +93,13 @@ def test_what_is_done_next(access: Access, in_use: str, works: bool, wanted_id: 
     ],
 )
 def test_what_is_destroyed(known: dict[str, SecretId | None], doomed: list[str]) -> None:
-    assert to_destroy(known, "new", "old") == doomed
+    assert to_destroy(known, "new", "old", "uid-1") == doomed
 
 
 @pytest.mark.parametrize("state", [OURS, A_PERSONS])
 def test_what_is_in_use_is_never_destroyed(state: SecretId) -> None:
-    assert to_destroy({"new": state}, "new", "new") == []
-    assert to_destroy({"new": state}, "new", "") == []
+    assert to_destroy({"new": state}, "new", "new", "uid-1") == []
+    assert to_destroy({"new": state}, "new", "", "uid-1") == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import Stamps
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import RENDERED
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.operation import _describe, health
 from ansible_collections.digitalsys.agents.plugins.module_utils._status.table import table
 from tests.unit.builders import READY, RUNNING, agent, live_of, pod, running_deployment, served, waiting
@@ -64,6 +65,7 @@ def shown(**fields: Any) -> dict[str, Any]:
         "volume_phase": "Bound",
         "volume_trouble": "",
         "drift": [],
+        "gateway": [],
         "restarts": 0,
         "release": "r3",
         "locked_by": "",
@@ -116,21 +118,26 @@ def test_one_agent_is_described_from_the_lists_of_its_kinds() -> None:
         "conditions": [{"type": "Ready", "status": "True"}],
         "refreshTime": "2026-11-01T10:00:00Z",
     }
+    found["SecretStore"]["roberval-vault"]["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
     stamps = {"acquireTime": "2026-11-01T10:00:00Z", "renewTime": "2026-11-01T10:00:40Z"}
-    found["Lease"] = {"fleet-roberval": {"spec": {"holderIdentity": "job 812 (alice) #ff", **stamps}}}
+    spec = {"holderIdentity": "job 812 (alice) #ff", **stamps}
+    found["Lease"] = {"fleet-roberval": {"metadata": {}, "spec": spec}}
     mine = pod(READY, state=RUNNING, restarts=2, labels={"app.kubernetes.io/instance": "roberval"})
     neighbours = pod(READY, name="clovis-x", state=RUNNING, restarts=9, labels={"app.kubernetes.io/instance": "clovis"})
     for one, claim in ((mine, "roberval-state"), (neighbours, "clovis-state")):
         one["spec"]["volumes"] = [{"name": "state", "persistentVolumeClaim": {"claimName": claim}}]
-    row = _describe("roberval", "bots", found, [neighbours, mine])
+    row = _describe("roberval", "bots", found, [neighbours, mine], 0.0)
     assert (row["health"], row["tag"], row["secret_version"], row["secret_ready"]) == ("running", "latest", "4", True)
     assert (row["volume"], row["restarts"], row["pods"], row["node"]) == ("10Gi", 2, ["roberval-new-x"], "node-1")
     assert (row["release"], row["locked_by"]) == ("r1", "job 812 (alice), 40 s")
+    # Trials C18: what a store cannot reach was told by the next sync alone.
+    found["SecretStore"]["roberval-vault"]["status"] = {"conditions": [{"type": "Ready", "status": "False"}]}
+    assert not _describe("roberval", "bots", found, [neighbours, mine], 0.0)["secret_ready"]
 
 
 def test_an_agent_of_which_nothing_is_there_is_described_too() -> None:
-    kinds = ("Deployment", "PersistentVolumeClaim", "ExternalSecret", "ConfigMap", "Lease")
-    row = _describe("roberval", "bots", {kind: {} for kind in kinds}, [])
+    kinds = ("Deployment", "PersistentVolumeClaim", "ExternalSecret", "SecretStore", "ConfigMap", "Lease")
+    row = _describe("roberval", "bots", {kind: {} for kind in kinds}, [], 0.0)
     assert row["health"] == "missing"
     assert len(table([row])) == 2
 
@@ -139,8 +146,8 @@ def test_a_sidecar_in_front_is_not_taken_for_the_gateway() -> None:
     live = served(live_of(agent(), Stamps("4", "")).objects["Deployment"])
     image = live["spec"]["template"]["spec"]["containers"][0]["image"]
     live["spec"]["template"]["spec"]["containers"].insert(0, {"name": "sidecar", "image": "other"})
-    kinds = ("PersistentVolumeClaim", "ExternalSecret", "ConfigMap", "Lease")
-    row = _describe("roberval", "bots", {"Deployment": {"roberval": live}, **{kind: {} for kind in kinds}}, [])
+    kinds = ("PersistentVolumeClaim", "ExternalSecret", "SecretStore", "ConfigMap", "Lease")
+    row = _describe("roberval", "bots", {"Deployment": {"roberval": live}, **{kind: {} for kind in kinds}}, [], 0.0)
     assert row["image"] == image
 
 
@@ -150,7 +157,7 @@ def test_what_keeps_an_agent_from_its_memory_is_marked_and_said_beneath() -> Non
     found = {kind: {one["metadata"]["name"]: one} for kind, one in live.objects.items()}
     found["Lease"] = {}
     found["PersistentVolumeClaim"]["roberval-state"]["metadata"]["deletionTimestamp"] = "2026-11-02T10:00:00Z"
-    row = _describe("roberval", "bots", found, [])
+    row = _describe("roberval", "bots", found, [], 0.0)
     assert "was deleted at 2026-11-02T10:00:00Z" in row["volume_trouble"]
     lines = table([row])
     assert " !  " in lines[1]
@@ -162,12 +169,22 @@ def test_what_other_hands_have_changed_is_said_beneath_and_our_own_newer_release
     found = {kind: {one["metadata"]["name"]: one} for kind, one in live.objects.items()}
     found["Lease"] = {}
     deployment = found["Deployment"]["roberval"]
+    seal = deployment["metadata"]["annotations"][RENDERED]
+    deployment["metadata"]["annotations"][RENDERED] = "newer"
     deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 60
-    assert _describe("roberval", "bots", found, [])["drift"] == []
+    assert _describe("roberval", "bots", found, [], 0.0)["drift"] == []
     fields: dict[str, Any] = {"f:spec": {"f:replicas": {}, "f:minReadySeconds": {}}}
     by_hand = {"manager": "kubectl-edit", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": fields}
     deployment["metadata"]["managedFields"] = [by_hand]
     deployment["spec"]["replicas"] = 3
-    row = _describe("roberval", "bots", found, [])
+    row = _describe("roberval", "bots", found, [], 0.0)
     assert row["drift"] == ["spec.replicas: 3 -> 1 (by kubectl-edit)"]
     assert table([row])[2] == "roberval: changed by hand: spec.replicas: 3 -> 1 (by kubectl-edit)"
+    # A number of 0 has no owner, and a field that was taken away has none either.
+    deployment["metadata"].update(managedFields=[])
+    deployment["metadata"]["annotations"][RENDERED] = seal
+    deployment["spec"]["replicas"] = 0
+    assert _describe("roberval", "bots", found, [], 0.0)["drift"] == [
+        "spec.replicas: 0 -> 1",
+        "spec.template.spec.terminationGracePeriodSeconds: 60 -> 330",
+    ]
