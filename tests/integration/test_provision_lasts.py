@@ -196,5 +196,5 @@ def test_a_secret_id_of_few_logins_is_not_used_up_by_a_provision(make_fleet: Mak
     vault.create_or_update_approle(f"{agent}-role", secret_id_num_uses=0)
     fleet.write_access_secret(agent, vault.read_role_id(f"{agent}-role")["data"]["role_id"], pasted, "")
     for _again in range(2):
-        provision(fleet, agent, "--check").ok()
+        assert "a new SecretID" not in provision(fleet, agent, "--check").ok().output
     assert vault.read_secret_id(f"{agent}-role", pasted)["data"]["secret_id_num_uses"] == 3
