@@ -315,7 +315,8 @@ def gateway(name: str, token: str, namespace: str = NAMESPACE) -> int:
     pod = next(one for one in pods(name, namespace) if not one["metadata"].get("deletionTimestamp"))
     script = (
         'read -r token; curl -s -o /dev/null -w "%{http_code}" -X POST -H "Authorization: Bearer $token" '
-        """-H 'Content-Type: application/json' -d '{"tool":"sessions_list","args":{}}' http://127.0.0.1:18789/tools/invoke || true"""
+        """-H 'Content-Type: application/json' -d '{"tool":"sessions_list","args":{}}' """
+        "http://127.0.0.1:18789/tools/invoke || true"
     )
     words = ("exec", "-i", "-n", namespace, pod["metadata"]["name"], "-c", "openclaw", "--", "sh", "-c", script)
     return int(kubectl(*words, stdin=f"{token}\n"))

@@ -186,8 +186,8 @@ def test_an_agents_home_is_one_namespace(make_fleet: Make) -> None:
 
 
 def test_a_secret_id_of_few_logins_is_not_used_up_by_a_provision(make_fleet: Make) -> None:
-    """Trials E6, of one that somebody has pasted: no annotation tells its accessor. In check mode, for the rollout behind
-    a provision has External Secrets log in."""
+    """Trials E6, of one that somebody has pasted: no annotation tells its accessor. In check mode, for the rollout
+    behind a provision has External Secrets log in."""
     agent = "provida-usos"
     fleet = make_fleet(agent)
     vault = vault_admin().auth.approle
