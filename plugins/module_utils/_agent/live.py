@@ -84,15 +84,18 @@ class Live:
             claims_of(self.deployment["spec"]["template"]["spec"]) if self.deployment else set()
         )
 
-    def template_annotation(self, name: str) -> str:
+    @property
+    def _template_annotations(self) -> dict[str, str]:
         template = ((self.deployment or {}).get("spec") or {}).get("template") or {}
-        return str(((template.get("metadata") or {}).get("annotations") or {}).get(name) or "")
+        return (template.get("metadata") or {}).get("annotations") or {}
+
+    def template_annotation(self, name: str) -> str:
+        return str(self._template_annotations.get(name) or "")
 
     @property
     def stamp(self) -> str:
         """What of its secret the pod was started with (see _agent/stamp.py)."""
-        template = ((self.deployment or {}).get("spec") or {}).get("template") or {}
-        return of_annotations((template.get("metadata") or {}).get("annotations"))
+        return of_annotations(self._template_annotations)
 
     @property
     def seed(self) -> str:
@@ -142,6 +145,12 @@ def look(kube: Kube, namespace: str, agent: str, *kinds: Kind, accepted: Mount |
         secret = kube.get_metadata(SECRET, namespace, names.env_secret(agent))
         live.strangers.extend(_strangers(SECRET, [secret] if secret else []))
     return replace(live, unserved=frozenset(unserved)) if unserved else live
+
+
+def version_of_secret(kube: Kube, namespace: str, agent: str) -> str:
+    """The resourceVersion of the Secret that its pod reads; '' where there is none. No value is read."""
+    secret = kube.get_metadata(SECRET, namespace, names.env_secret(agent))
+    return str(secret["metadata"]["resourceVersion"]) if secret else ""
 
 
 def look_at_fleet(kube: Kube, namespace: str, agents: Iterable[str], accepted: Mount | None = None) -> dict[str, Live]:

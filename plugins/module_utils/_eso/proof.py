@@ -121,7 +121,8 @@ def prove(
             live = next(iter(watching.objects(SECRET)), None)
             there = decoded(live, context)
             # Vault is read anew each time: a hand edit during the wait would be stamped as the version before.
-            found = Entry(vault, agent.vault_mount, agent.vault_path).read() if vault else None
+            entry = Entry(vault, agent.vault_mount, agent.vault_path) if vault else None
+            found = entry.read() if entry else None
             if vault and found is None:
                 check_vault(agent, vault)
             wrong = unequal_keys(found.values, there) if found else missing_keys(agent.required_keys, there)
@@ -130,7 +131,7 @@ def prove(
                     require_keys(agent, there, f"Secret {name}")
                 else:
                     require_effective(agent, there, variables, f"Secret {name}")
-                line = stamp_of(found, agent, digest_key) if found else UNPROVED
+                line = stamp_of(found, entry, digest_key) if entry and found else UNPROVED
                 return Proof(line, there.get(GATEWAY_TOKEN, ""), live["metadata"]["resourceVersion"])
             if time.monotonic() - started > timeout:
                 raise _unequal(agent, kube, wrong, timeout, before, refused)

@@ -13,7 +13,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.stamp imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.values import cannot_work, is_variable
-from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Kept
+from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry, Kept
 
 
 def digest(values: Mapping[str, str], key: str) -> str:
@@ -24,10 +24,9 @@ def digest(values: Mapping[str, str], key: str) -> str:
     return hmac.new(bytes.fromhex(key), text.encode(), "sha256").hexdigest()[:32]
 
 
-def stamp_of(found: Kept, agent: Home, digest_key: str) -> str:
+def stamp_of(found: Kept, entry: Entry, digest_key: str) -> str:
     """Of what was read in the agent's entry."""
-    entry = f"{agent.vault_mount}/{agent.vault_path}"
-    return stamp(found.version, entry, found.written, digest(found.values, digest_key))
+    return stamp(found.version, str(entry), found.written, digest(found.values, digest_key))
 
 
 def missing_keys(required: list[str], there: Mapping[str, str]) -> list[str]:

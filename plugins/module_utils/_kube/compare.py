@@ -105,7 +105,7 @@ def compare(wanted: Object, live: Object) -> list[Change]:
                 was = "" if _HOLDS_VARIABLES.search(one.path) else f", was {_shown(one.live)}"
                 gone.setdefault(one.path, Change(one.path, f" removed{was}", goes=True))
             elif one.wanted is not ABSENT and _is_remade(one):
-                remade[one.path] = Change(one.path, f": {_shown(one.live)} -> {_shown(one.wanted)}")
+                remade[one.path] = Change(one.path, _told(one.path, one.live, one.wanted))
             continue
         theirs[one.path] = one.manager
         if one.wanted is not ABSENT and _is_remade(one):

@@ -26,7 +26,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube import nam
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.errors import Conflict
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import LEASE
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.names import FIELD_MANAGER
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.holder import held_for, shown_holder, silent_for
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import Standing, Times, Watched
 
@@ -42,7 +41,7 @@ def _now() -> str:
 def _was_released(live: Object) -> bool:
     """By a run of ours, and not emptied by somebody's hand."""
     entries = live["metadata"].get("managedFields") or []
-    ours = [one for one in entries if one.get("manager") == FIELD_MANAGER]
+    ours = [one for one in entries if one.get("manager") == names.FIELD_MANAGER]
     return any("f:holderIdentity" in ((one.get("fieldsV1") or {}).get("f:spec") or {}) for one in ours)
 
 

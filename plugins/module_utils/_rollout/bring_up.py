@@ -8,15 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live, version_of_secret
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.retry import Budget
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import GATEWAY_LEAST, GATEWAY_RETRIES
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import expected
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import gateway_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.diagnosis import (
     SWAPPED,
@@ -82,7 +80,7 @@ def bring_up(
         return None
     pod = next(pod for pod in waited.observed.pods if pod["metadata"]["name"] == run.pod)
     _require_image(run, waited, pod, image)
-    if not is_last_resort and _version_of_secret(run) != proof.secret:
+    if not is_last_resort and version_of_secret(run.kube, run.agent.namespace, run.agent.name) != proof.secret:
         raise SecretMoved
     if run.params["verify"] != "ready":
         _ask_the_gateway(run, waited, proof)
@@ -98,11 +96,6 @@ def _require_image(run: Session[Any], waited: Waited, pod: Object, image: str) -
         found = diagnose(run.agent, run.kube, waited, run.context)
         words = f"pod {run.pod} was given the image {runs} in place of {image}: by a policy of the cluster"
         raise Failed(replace(found, cause=SWAPPED, words=words))
-
-
-def _version_of_secret(run: Session[Any]) -> str:
-    found = run.kube.get_metadata(SECRET, run.agent.namespace, names.env_secret(run.agent.name))
-    return str(found["metadata"]["resourceVersion"]) if found else ""
 
 
 def _ask_the_gateway(run: Session[Any], waited: Waited, proof: Proof) -> None:

@@ -144,11 +144,9 @@ def stamps_for(
     stamp stays only while nothing else makes a new pod: that pod may read newer values. rendered: what is applied with
     these stamps, where it is not what the inventory says."""
     kept = carried(agent, live, vault, restart_id)
-    standing = live.deployment
-    if kept.secret_version and standing and not is_going(standing):
-        wanted = rendered(kept) if rendered else sealed(deployment(agent, kept, live.facts))
-        if not _makes_a_pod(compare(wanted, standing)):
-            return kept
+    wanted = rendered(kept) if rendered else sealed(deployment(agent, kept, live.facts))
+    if kept.secret_version and not _makes_a_pod(_changes(wanted, live)):
+        return kept
     return Stamps(UNPROVED if vault is None else vault, kept.restart_id)
 
 
@@ -162,11 +160,11 @@ def carried(agent: Agent, live: Live, vault: str | None, restart_id: str) -> Sta
     )
 
 
-def _changes(agent: Agent, live: Live, stamps: Stamps) -> list[Change] | None:
+def _changes(wanted: Object, live: Live) -> list[Change] | None:
     """Of the Deployment; None where it is to be made."""
     if live.deployment is None or is_going(live.deployment):
         return None
-    return compare(sealed(deployment(agent, stamps, live.facts)), live.deployment)
+    return compare(wanted, live.deployment)
 
 
 def _makes_a_pod(changes: list[Change] | None) -> bool:
@@ -210,22 +208,22 @@ def decide(agent: Agent, live: Live, stamps: Stamps, kept: Collection[str] = ())
     reasons: list[str] = []
     if accepts(live):
         reasons.append(f"{live.facts.mount.shown()} is accepted as the agent's volume")
-    changes_of_deployment = [] if DEPLOYMENT.name in kept else _changes(agent, live, stamps)
+    wanted = sealed(deployment(agent, stamps, live.facts))
+    changes_of_deployment = [] if DEPLOYMENT.name in kept else _changes(wanted, live)
     # What makes a new pod comes first: a plan shows the first few.
-    reasons += _deployment_reasons(agent, live, stamps, changes_of_deployment)
-    for wanted in supporting(agent, live.facts, live.claim):
-        found = live.objects.get(wanted["kind"])
+    reasons += _deployment_reasons(agent, live, stamps, wanted, changes_of_deployment)
+    for manifest in supporting(agent, live.facts, live.claim):
+        found = live.objects.get(manifest["kind"])
         if found is None:
-            reasons.append(f"{wanted['kind']} is to be made")
-        elif wanted["kind"] not in kept and (changes := compare(wanted, found)):
-            reasons += _lines(wanted["kind"], shown(changes))
+            reasons.append(f"{manifest['kind']} is to be made")
+        elif manifest["kind"] not in kept and (changes := compare(manifest, found)):
+            reasons += _lines(manifest["kind"], shown(changes))
     if not reasons:
         of_access = changed_access(_proved_access(live), generations(live.objects))
         reasons += [f"{kind} was changed, and no sync was proved since" for kind in of_access]
     if network_policy(agent) is None and NETWORK_POLICY.name in live.objects:
         reasons.append("NetworkPolicy is to be removed (agent_network: open)")
     if not reasons and live.deployment:
-        wanted = sealed(deployment(agent, stamps, live.facts))
         if not live.facts.replicas:
             pass  # suspended: none runs, and nothing is recorded
         elif not is_available(live.deployment):
@@ -246,8 +244,7 @@ def _notes(agent: Agent, live: Live) -> list[str]:
 
 def back_to(release: str, agent: Agent, wanted: Object, live: Live, stamps: Stamps) -> AgentPlan:
     """What it takes to take a release up again; wanted: its Deployment, as it would be applied."""
-    there = live.deployment is not None and not is_going(live.deployment)
-    changes = compare(wanted, live.deployment) if there and live.deployment else None
+    changes = _changes(wanted, live)
     lines = shown(changes) if changes is not None else [f"{DEPLOYMENT.name} is to be made"]
     return AgentPlan(agent, [f"back to release {release}", *lines], _makes_a_pod(changes), stamps)
 
@@ -257,9 +254,10 @@ def _lines(kind: str, lines: list[str]) -> list[str]:
     return [f"{kind} {line}" for line in lines] or [f"{kind}: a field that is not wanted any more"]
 
 
-def _deployment_reasons(agent: Agent, live: Live, stamps: Stamps, changes: list[Change] | None) -> list[str]:
+def _deployment_reasons(
+    agent: Agent, live: Live, stamps: Stamps, wanted: Object, changes: list[Change] | None
+) -> list[str]:
     found = live.deployment
-    wanted = sealed(deployment(agent, stamps, live.facts))
     if found is None:
         return [f"{DEPLOYMENT.name} is to be made"]
     if is_going(found):

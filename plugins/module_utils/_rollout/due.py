@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
+from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live, version_of_secret
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.occupants import on_the_volume
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import SECRET
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     CRASH_LOOP,
     container_of,
@@ -41,7 +39,8 @@ def due_restart(kube: Kube, namespace: str, live: Live, pods: Iterable[Object]) 
     again = begun_again(live, own)
     if not again:
         return ""
-    return "" if live.record and _version(kube, namespace, live.agent) == live.record.proved.secret else again
+    is_known = live.record and version_of_secret(kube, namespace, live.agent) == live.record.proved.secret
+    return "" if is_known else again
 
 
 def of_pods(own: Iterable[Object]) -> str:
@@ -65,11 +64,6 @@ def begun_again(live: Live, own: Iterable[Object]) -> str:
     if not there or proved.container in there:
         return ""
     return f"{_SECRET}{there[0].rpartition('/')[2][:12]}"
-
-
-def _version(kube: Kube, namespace: str, agent: str) -> str:
-    secret = kube.get_metadata(SECRET, namespace, names.env_secret(agent))
-    return str(secret["metadata"]["resourceVersion"]) if secret else ""
 
 
 def why(key: str) -> str:

@@ -28,7 +28,6 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, POD
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     container_of,
-    gateway_status,
     identity_of,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._session.session import Session
@@ -99,7 +98,7 @@ def _told(run: Session[Any], pod: Object) -> str:
     seen: Object | None = pod
     while True:
         told = identity_of(seen) if seen else ""
-        if told or not gateway_status(pod).get("containerID") or time.monotonic() > end:
+        if told or not container_of(pod) or time.monotonic() > end:
             return told
         time.sleep(TICK)
         seen = run.kube.get(POD, run.agent.namespace, pod["metadata"]["name"])

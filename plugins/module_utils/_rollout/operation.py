@@ -49,7 +49,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent i
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.image import Image
 from ansible_collections.digitalsys.agents.plugins.module_utils._options.names import check_run_id
 from ansible_collections.digitalsys.agents.plugins.module_utils._registry.digest import resolve
-from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.admission import as_admitted, kept_as_it_is
+from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.admission import decided, stamps_as_admitted
 from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.bring_up import (
     Failed,
     SecretMoved,
@@ -102,7 +102,7 @@ def rollout(params: Params, context: Context) -> Result:
         kept = check_vault(agent, run.vault, variables, foretold=foretold) if run.vault else None
         if kept:
             require_own(entry(run), kept.told, _mark(run), agent.name)
-        vault = stamp_of(kept, agent, journals.digest_key(journal(run))) if kept and kept.version else None
+        vault = stamp_of(kept, entry(run), journals.digest_key(journal(run))) if kept and kept.version else None
         idle = None
         if context.check_mode or _may_be_idle(run, seen, vault, restart_id):
             live = _look(run)
@@ -146,11 +146,10 @@ def _wanted(run: Session[Agent], live: Live, stamps: Stamps) -> Object:
     return sealed(deployment(run.agent, stamps, live.facts))
 
 
-def _stamps(run: Session[Agent], live: Live, vault: str | None, restart_id: str) -> tuple[Stamps, dict[str, list[str]]]:
-    """And what the cluster itself sets in the Deployment, whatever is applied."""
+def _stamps(run: Session[Agent], live: Live, vault: str | None, restart_id: str) -> Stamps:
     if run.params["to_release"]:
-        return stamps_for(run.agent, live, vault, restart_id, lambda stamps: _wanted(run, live, stamps)), {}
-    return as_admitted(run.kube, run.agent, live, vault, restart_id)
+        return stamps_for(run.agent, live, vault, restart_id, lambda stamps: _wanted(run, live, stamps))
+    return stamps_as_admitted(run.kube, run.agent, live, vault, restart_id)
 
 
 def _may_be_idle(run: Session[Agent], live: Live, vault: str | None, restart_id: str) -> bool:
@@ -161,7 +160,7 @@ def _may_be_idle(run: Session[Agent], live: Live, vault: str | None, restart_id:
     standing = live.deployment
     if standing is None or is_going(standing):
         return False
-    return not compare(sealed(deployment(run.agent, stamps, live.facts)), standing)
+    return not compare(_wanted(run, live, stamps), standing)
 
 
 def _look(run: Session[Agent]) -> Live:
@@ -183,8 +182,8 @@ def _locked(run: Session[Agent], vault: str | None, restart_id: str, *, marks: b
     require_external_secrets(live)
     due = restart_id or _restart_of(run, live)
     # A fence that was raised is a new generation, which the Deployment's controller sees a moment later.
-    reasons = decide(run.agent, live, stamps_for(run.agent, live, vault, due)).reasons
-    if not was_idle or set(reasons) - {NO_POD}:
+    plan = decide(run.agent, live, stamps_for(run.agent, live, vault, due)) if was_idle else None
+    if plan is None or set(plan.reasons) - {NO_POD}:
         _require_no_rotation(run)
     written = _apply_supporting(run, live)
     # What was made a moment ago is synced by itself.
@@ -198,7 +197,7 @@ def _locked(run: Session[Agent], vault: str | None, restart_id: str, *, marks: b
     for _turn in range(_TURNS):
         proof = prove_secret(run, variables, asks=not is_new)
         vault = None if proof.stamp == UNPROVED else proof.stamp
-        stamps, _kept = _stamps(run, live, vault, due)
+        stamps = _stamps(run, live, vault, due)
         wanted = _wanted(run, live, stamps)
         config_map = expect(run, live, wanted)
         try:
@@ -266,13 +265,12 @@ def _remove_unwanted(run: Session[Agent], live: Live) -> None:
 
 def _foretell(run: Session[Agent], live: Live, vault: str | None, restart_id: str) -> Result:
     """Check mode: every apply as a dry run, so that the server's own admission speaks; nothing is written."""
-    stamps, kept = _stamps(run, live, vault, restart_id)
-    wanted = _wanted(run, live, stamps)
     if release := _release_of(run, live):
-        plan = back_to(release.id, run.agent, wanted, live, stamps)
+        stamps = _stamps(run, live, vault, restart_id)
+        plan = back_to(release.id, run.agent, _wanted(run, live, stamps), live, stamps)
     else:
-        kept |= kept_as_it_is(run.kube, live, supporting(run.agent, live.facts, live.claim))
-        plan = decide(run.agent, live, stamps, kept)
+        plan = decided(run.kube, run.agent, live, vault, restart_id)
+    wanted = _wanted(run, live, plan.stamps)
     expect(run, live, wanted)
     for manifest in (*supporting(run.agent, live.facts, live.claim), wanted):
         run.writer.apply(manifest, live.objects.get(manifest["kind"]))
@@ -280,7 +278,7 @@ def _foretell(run: Session[Agent], live: Live, vault: str | None, restart_id: st
         unseen = ", ".join(run.writer.unseen)
         run.warnings.append(f"{run.agent.name}: no namespace or no CRD yet, so the server has not seen: {unseen}")
     _remove_unwanted(run, live)
-    return {**_result(run, version_of(stamps.secret_version)), "reasons": plan.reasons, "restarts": plan.restarts}
+    return {**_result(run, version_of(plan.stamps.secret_version)), "reasons": plan.reasons, "restarts": plan.restarts}
 
 
 def _nothing_to_do(run: Session[Agent], result: Result) -> Result:

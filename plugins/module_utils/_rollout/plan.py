@@ -13,7 +13,6 @@ from typing import Any
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent import stamp
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts import of_word
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live, look_at_fleet
-from ansible_collections.digitalsys.agents.plugins.module_utils._agent.manifests import supporting
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Context, Params, Result
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import stamp_of
@@ -182,36 +181,27 @@ def _plan_of(
             require_kv2(vault, agent.vault_mount)
             raise no_values(entry, found, agent.name)
         if found.current is not None:
-            there = _stamp(entry, found, live.stamp, agent)
+            there = _stamp(entry, found, live.stamp, agent.name)
     restart_id = params["restart_id"] if params["operation"] == "restart" else ""
     due = restart_id or restart
     plan = decide(settled, live, stamps_for(settled, live, there, due))
-    return _as_admitted(kube, settled, live, there, due) or plan if plan.todo and live.deployment else plan
-
-
-def _as_admitted(kube: Kube, agent: Agent, live: Live, there: str | None, restart_id: str) -> AgentPlan | None:
-    """None where the server would take all that is to be changed."""
+    if not plan.todo or live.deployment is None:
+        return plan
     # What writes is loaded where there is something to do: a plan with nothing of it consists of little but imports.
-    from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.admission import as_admitted, kept_as_it_is
+    from ansible_collections.digitalsys.agents.plugins.module_utils._rollout.admission import decided
 
-    stamps, kept = as_admitted(kube, agent, live, there, restart_id)
-    kept |= kept_as_it_is(kube, live, supporting(agent, live.facts, live.claim))
-    if not kept:
-        return None
-    plan = decide(agent, live, stamps, kept)
-    notes = [f"{kind}: the cluster itself sets {', '.join(fields)}" for kind, fields in kept.items()]
-    return replace(plan, notes=[*plan.notes, *notes])
+    return decided(kube, settled, live, there, due)
 
 
-def _stamp(entry: Entry, found: Metadata, there: str, agent: Agent) -> str:
+def _stamp(entry: Entry, found: Metadata, there: str, agent: str) -> str:
     """Of what stands in Vault: told from the metadata alone, unless only the values can tell whether it is another
     content than the one that the pod was started with."""
     now = stamp.stamp(found.last, str(entry), found.written)
     if stamp.is_same(there, now) or not stamp.has_digest(there):
         return now
     kept = entry.read()
-    key = journals.digest_key(journals.entry(entry.vault, entry.mount, agent.name))
-    return stamp_of(kept, agent, key) if kept else now
+    key = journals.digest_key(journals.entry(entry.vault, entry.mount, agent))
+    return stamp_of(kept, entry, key) if kept else now
 
 
 def _result(plans: Mapping[str, AgentPlan], todo: list[str], uid: str, params: Params, context: Context) -> Result:

@@ -45,7 +45,8 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
     previous = releases.revived(release, proof.stamp, live.facts, run.agent.name)
     if _is_the_same(previous, wanted):
         raise _told([*story, f"This is the last good release itself, {release.shown()}."], again, evidence)
-    if failure.cause == TOKEN and gateway_of(_pod(previous)) == gateway_of(_pod(wanted)):
+    old, new = (gateway_of(manifest["spec"]["template"]["spec"]) for manifest in (previous, wanted))
+    if failure.cause == TOKEN and old == new:
         words = f"{run.agent.name} runs, and release {release.shown()} would meet the same file and the same token."
         raise _told(story, f"{words} Nothing was undone. {again}", evidence)
     run.step("back", f"going back to release {release.shown()}: {failure.line()[:200]}")
@@ -65,11 +66,6 @@ def go_back(run: Session[Agent], failure: Diagnosis, wanted: Object, live: Live,
         raise _told(story, f"{second.hint}\n{look}".strip(), evidence) from None
     story.append(f"Release {release.shown()} runs again, verified.")
     raise _told(story, again, {**evidence, "went_back": True, "release": release.id})
-
-
-def _pod(manifest: Object) -> Object:
-    spec: Object = manifest["spec"]["template"]["spec"]
-    return spec
 
 
 def _is_the_same(previous: Object, wanted: Object) -> bool:

@@ -30,6 +30,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds impo
     SECRET_STORE,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
+    CRASH_LOOP,
     claims_of,
     gateway_of,
     gateway_status,
@@ -190,5 +191,5 @@ def health(live: Object | None, pods: list[Object]) -> str:
         return RUNNING
     if any(refused_volume(pod) is not None for pod in alive):
         return "no memory"
-    words = {"CrashLoopBackOff": "crashing", "ImagePullBackOff": "no image", "ErrImagePull": "no image"}
+    words = {CRASH_LOOP: "crashing", "ImagePullBackOff": "no image", "ErrImagePull": "no image"}
     return next((words[reason] for pod in alive if (reason := waits_for(pod)) in words), "starting")

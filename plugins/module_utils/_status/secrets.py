@@ -32,7 +32,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._eso.access impo
     secret_id_state,
 )
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import decoded, unequal_keys
-from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import digest, missing_keys
+from ansible_collections.digitalsys.agents.plugins.module_utils._eso.values import missing_keys, stamp_of
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client import Kube
@@ -240,8 +240,7 @@ def _is_same(line: str, newest: Kept, entry: Entry, journal: Entry) -> bool:
     if is_same(line, now):
         return True
     if has_digest(line):
-        with_digest = digest(newest.values, journals.digest_key(journal))
-        return is_same(line, stamp_line(newest.version, str(entry), newest.written, with_digest))
+        return is_same(line, stamp_of(newest, entry, journals.digest_key(journal)))
     # The version that it names may be another one's by now, where the entry was made anew.
     stamped = None if names_entry(line) else entry.read(int(version_of(line)))
     return stamped is not None and not unequal_keys(newest.values, stamped.values)

@@ -9,9 +9,9 @@ Two agents with one entry would have one Discord token, and one agent in two clu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.errors import AgentError, ErrorKind
+from ansible_collections.digitalsys.agents.plugins.module_utils._options.agent import Home
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.kv import Entry
 
 #: cluster's uid/namespace/agent
@@ -27,20 +27,7 @@ def is_marked(told: Mapping[str, str] | None) -> bool:
     return bool((told or {}).get(_MARK))
 
 
-class Placed(Protocol):
-    """What is known of an agent's entry before Vault is asked."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def vault_mount(self) -> str: ...
-
-    @property
-    def vault_path(self) -> str: ...
-
-
-def require_an_entry_each(agents: Iterable[Placed]) -> None:
+def require_an_entry_each(agents: Iterable[Home]) -> None:
     """AgentError 'invalid' for two agents of one run with one entry."""
     owners: dict[tuple[str, str], str] = {}
     for agent in agents:
