@@ -292,6 +292,12 @@ class Fleet:
     def rotate(self, name: str = "", *words: str, env: Mapping[str, str] | None = None) -> Run:
         return self.play("playbooks/rotate.yml", *(("-e", f"agent={name}") if name else ()), *words, env=env)
 
+    def provision(self, name: str, *words: str, env: Mapping[str, str] | None = None) -> Run:
+        """As the provisioner, unless another one is given."""
+        return self.play(
+            "playbooks/provision.yml", "-e", f"agent={name}", *words, env=env or as_identity("PROVISIONER")
+        )
+
     def remove(self) -> None:
         """Everything of these agents, without waiting for grace: the names may be used again."""
         here = ("-n", self.namespace, "--ignore-not-found")

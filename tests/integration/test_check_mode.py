@@ -81,7 +81,7 @@ def test_provision_tells_what_it_would_make(make_fleet: Make, needs: Callable[..
     fleet = make_fleet(name, variables=RARELY, provide=False)
     provisioner = {part: os.environ[f"AGENTS_SANDBOX_PROVISIONER_{part}"] for part in ("KUBECONFIG", "VAULT_TOKEN")}
     with proxied(tmp_path, {**os.environ, **provisioner}) as through:
-        run = fleet.play("playbooks/provision.yml", "-e", f"agent={name}", *DRY, env=through.environment)
+        run = fleet.provision(name, *DRY, env=through.environment)
         assert through.proxy.requests()
         assert through.proxy.writes() == []
     # As in a run that writes: the rollout that follows it wants what only a person has.
@@ -97,7 +97,7 @@ def test_provision_tells_what_it_would_make(make_fleet: Make, needs: Callable[..
     fleet.variables["agent_required_keys"] = ["OPENCLAW_GATEWAY_TOKEN"]
     (tmp_path / "again").mkdir()
     with proxied(tmp_path / "again", {**os.environ, **provisioner}) as through:
-        run = fleet.play("playbooks/provision.yml", "-e", f"agent={name}", *DRY, env=through.environment).ok()
+        run = fleet.provision(name, *DRY, env=through.environment).ok()
         assert through.proxy.writes() == []
     assert f"{name}: new pod: Deployment is to be made" in run.output
     assert versions(name) == {}

@@ -25,7 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._kube.client imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease import Lock
 from tests.integration.failing import error_of
 from tests.integration.fleet import KWOK, NAMESPACE, Fleet, Object, apply, get, kubectl, until
-from tests.integration.writes import SHORT_LOCK, servers
+from tests.integration.writes import SHORT_LOCK, lease, servers
 from tests.sandbox.existing import Existing
 from tests.sandbox.proxy import Match, Through, answer, hold
 
@@ -72,12 +72,6 @@ def replace(path: str, value: object) -> Object:
 
 def delete(agent: str) -> None:
     kubectl("delete", "lease", names.lease(agent), "-n", NAMESPACE, "--ignore-not-found")
-
-
-def standing(agent: str) -> Object:
-    found = get("lease", names.lease(agent))
-    assert found
-    return found
 
 
 @contextmanager
@@ -206,7 +200,7 @@ def test_one_that_stands_still_for_its_duration_is_taken_over_whatever_its_times
     assert SHORT <= tried.seconds < SHORT + 6
     assert lock.taken_over_from in (OTHER, "somebody")
     assert lock.fence == DEAD[name].get("leaseTransitions", 0) + 1
-    after = standing(tried.agent)["spec"]
+    after = lease(tried.agent)["spec"]
     assert (after["holderIdentity"], after["leaseTransitions"]) == ("", lock.fence)
 
 
@@ -228,7 +222,7 @@ def test_one_that_moves_is_respected_by_whatever_clock(
     assert error.kind is ErrorKind.LOCKED
     assert OTHER in error.message
     assert tried.seconds < 5
-    after = standing(agent)["spec"]
+    after = lease(agent)["spec"]
     assert (after["holderIdentity"], after["leaseTransitions"]) == (f"{OTHER} #0000", 7)
 
 
@@ -239,14 +233,14 @@ def test_one_of_another_tool_is_named_and_left_alone(
     agent = f"{AGENT}-alheio"
     put(agent, spec(holderIdentity="controller-7f"), ours=False)
     try:
-        before = standing(agent)
+        before = lease(agent)
         if renewed:
             with moving(agent, 0):
                 tried = attempt(agent).ended()
         else:
             tried = attempt(agent, force=True)
         error = tried.told()
-        after = standing(agent)
+        after = lease(agent)
     finally:
         delete(agent)
     assert error.kind is ErrorKind.NOT_OURS
@@ -298,8 +292,8 @@ def test_whoever_comes_after_a_hand_begins_when_the_run_before_knows(
     make_fleet(agent, provide=False)
     first = living(agent)
     first.require()
-    before = standing(agent)["metadata"]["resourceVersion"]
-    until(lambda: standing(agent)["metadata"]["resourceVersion"] != before, "it is renewed", 5)
+    before = lease(agent)["metadata"]["resourceVersion"]
+    until(lambda: lease(agent)["metadata"]["resourceVersion"] != before, "it is renewed", 5)
     LOOSENED[how](agent)
     tried = attempt(agent)
     second = tried.had()
@@ -325,7 +319,7 @@ def test_a_run_whose_lease_was_loosened_stops_although_nobody_else_came(
     LOOSENED[how](agent)
     until(lambda: _is_lost(first), "it knows", SHORT)
     with suppress(AssertionError):  # it may be gone
-        assert not standing(agent)["spec"].get("holderIdentity")
+        assert not lease(agent)["spec"].get("holderIdentity")
 
 
 #: What a hand may write beside the holder of a run that lives.
@@ -352,11 +346,11 @@ def test_a_run_that_lives_puts_back_what_a_hand_wrote_beside_its_name(
     first.require()
 
     def is_back() -> bool:
-        now = standing(agent)["spec"]
+        now = lease(agent)["spec"]
         return bool(now.get("renewTime")) and (now["leaseDurationSeconds"], now["leaseTransitions"]) == (SHORT, 8)
 
     until(is_back, "it is as the run that lives had it", SHORT)
-    assert standing(agent)["spec"]["holderIdentity"] == first.identity
+    assert lease(agent)["spec"]["holderIdentity"] == first.identity
 
 
 def test_a_renewal_that_is_refused_for_good_is_not_asked_for_without_end(
@@ -427,7 +421,7 @@ def test_a_fence_stays_above_what_stands_although_the_spec_was_emptied(make_flee
     edit(agent, replace("", {}))
     fleet.variables["agent_env"] = {"MARK": "3"}
     fleet.rollout(agent).ok()
-    assert standing(agent)["spec"]["leaseTransitions"] > 21
+    assert lease(agent)["spec"]["leaseTransitions"] > 21
     assert "nothing to do" in fleet.rollout(agent).ok().output
 
 

@@ -25,6 +25,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._lock.lease impo
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import DURATION_VARIABLE
 from tests.integration.failing import error_of
 from tests.integration.fleet import NAMESPACE, Fleet, Object, apply, get, kubectl, pods
+from tests.integration.writes import lease, servers
 from tests.sandbox.existing import Existing
 from tests.sandbox.paths import CHECKOUT
 from tests.sandbox.proxy import ALWAYS, Match, Request, Through, answer, hold, lose_answer, proxied
@@ -32,12 +33,6 @@ from tests.sandbox.proxy import ALWAYS, Match, Request, Through, answer, hold, l
 Make = Callable[..., Fleet]
 DEAD = "dead@elsewhere"
 _LEASE = "/leases/"
-
-
-def lease(agent: str) -> Object:
-    found = get("lease", f"fleet-{agent}")
-    assert found
-    return found
 
 
 def leave_a_lock(agent: str, holder: str = DEAD) -> None:
@@ -56,10 +51,6 @@ def fences(agent: str) -> list[str]:
     """The fence on the Deployment and on the ExternalSecret; '' where there is none."""
     found = [get("deployment", agent), get("externalsecret", names.external_secret(agent))]
     return [((one or {}).get("metadata", {}).get("annotations") or {}).get(names.FENCE, "") for one in found]
-
-
-def servers(through: Through) -> dict[str, str]:
-    return {name: through.environment[name] for name in ("KUBECONFIG", "VAULT_ADDR")}
 
 
 def at_the_lock(requests: list[Request]) -> float:

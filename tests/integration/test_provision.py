@@ -45,7 +45,7 @@ def test_from_nothing_to_a_running_agent(make_fleet: Make, namespace: str) -> No
     uid = os.environ["AGENTS_SANDBOX_CLUSTER_UID"]
 
     def provision() -> Run:
-        return fleet.play("playbooks/provision.yml", "-e", f"agent={NAME}", env=as_identity("PROVISIONER"))
+        return fleet.provision(NAME)
 
     # The namespace is made. What may be done in it is for the cluster's owner to say, and so is told.
     provision().failed(

@@ -16,9 +16,7 @@ from tests.integration.fleet import (
     NAMESPACE,
     Fleet,
     Object,
-    Run,
     apply,
-    as_identity,
     get,
     kubectl,
     vault_admin,
@@ -30,10 +28,6 @@ from tests.sandbox.seed import grant_in
 Make = Callable[..., Fleet]
 #: No text, as a person may well have written it.
 LIMITS = {"per_day": 5}
-
-
-def provision(fleet: Fleet, agent: str, *words: str) -> Run:
-    return fleet.play("playbooks/provision.yml", "-e", f"agent={agent}", *words, env=as_identity("PROVISIONER"))
 
 
 def entry(agent: str) -> Any:
@@ -72,7 +66,7 @@ def test_what_was_made_by_hand_is_named_at_once_and_not_touched(make_fleet: Make
 
     before = seen()
     try:
-        run = provision(fleet, agent).failed("were not made by this collection", "nothing needs to be removed")
+        run = fleet.provision(agent).failed("were not made by this collection", "nothing needs to be removed")
         assert error_of(run, agent)["kind"] == "not_ours"
         assert error_of(run, agent)["strangers"] == [
             f"ServiceAccount {agent}",
@@ -101,7 +95,7 @@ def test_of_an_entry_that_is_there_only_what_is_missing_is_written(make_fleet: M
     vault.secrets.kv.v2.update_metadata(
         f"agents/{agent}", mount_point="kv", cas_required=True, custom_metadata={"owner": "financeiro"}
     )
-    provision(fleet, agent)
+    fleet.provision(agent)
     values, version = entry(agent)
     assert version == 2
     token = values.pop("OPENCLAW_GATEWAY_TOKEN")
@@ -126,7 +120,7 @@ def test_a_newest_version_that_is_gone_is_brought_back_not_written_over(make_fle
     else:
         vault.delete_latest_version_of_secret(**path)
         words, hint = "version 2, the newest, was deleted", f"vault kv undelete -mount=kv -versions=2 agents/{agent}"
-    for run in (provision(fleet, agent), fleet.rollout(agent)):
+    for run in (fleet.provision(agent), fleet.rollout(agent)):
         run.failed(words, hint)
         assert not run.changed(agent)
     assert vault.read_secret_metadata(**path)["data"]["current_version"] == 2
@@ -136,7 +130,7 @@ def test_a_newest_version_that_is_gone_is_brought_back_not_written_over(make_fle
         fleet.put(agent, values)
     else:
         vault.undelete_secret_versions(**path, versions=[2])
-    assert "has no values" not in provision(fleet, agent).output
+    assert "has no values" not in fleet.provision(agent).output
 
 
 @pytest.mark.usefixtures("fake_nodes")
@@ -145,14 +139,14 @@ def test_another_agents_entry_is_refused_and_named(make_fleet: Make) -> None:
     copied = {**KWOK, "agent_vault_path": "agents/provida-um"}
     fleet = make_fleet("provida-um", "provida-dois", host_variables={"provida-um": KWOK, "provida-dois": copied})
     before = entry("provida-um")
-    provision(fleet, "provida-dois").failed("Vault's kv/agents/provida-um looks like provida-um's")
+    fleet.provision("provida-dois").failed("Vault's kv/agents/provida-um looks like provida-um's")
     # Once its own rollout was proved, it says so itself: to whichever operation.
     fleet.rollout("provida-um").ok()
     home = f"{os.environ['AGENTS_SANDBOX_CLUSTER_UID']}/{NAMESPACE}/provida-um"
     assert rotating.told("provida-um") == {"agents_home": home}
     words = f"belongs to provida-um in namespace {NAMESPACE}"
     for run in (
-        provision(fleet, "provida-dois"),
+        fleet.provision("provida-dois"),
         fleet.rollout("provida-dois"),
         fleet.rollout("provida-dois", "--check"),
     ):
@@ -173,7 +167,7 @@ def test_an_agents_home_is_one_namespace(make_fleet: Make) -> None:
             grant_in("provida-longe")
             fleet.namespace = "provida-longe"
             before = entry(agent)
-            for run in (provision(fleet, agent), fleet.rollout(agent)):
+            for run in (fleet.provision(agent), fleet.rollout(agent)):
                 run.failed(
                     f"belongs to {agent} in namespace {NAMESPACE}", "this run is for", "in namespace provida-longe"
                 )
@@ -196,5 +190,5 @@ def test_a_secret_id_of_few_logins_is_not_used_up_by_a_provision(make_fleet: Mak
     vault.create_or_update_approle(f"{agent}-role", secret_id_num_uses=0)
     fleet.write_access_secret(agent, vault.read_role_id(f"{agent}-role")["data"]["role_id"], pasted, "")
     for _again in range(2):
-        assert "a new SecretID" not in provision(fleet, agent, "--check").ok().output
+        assert "a new SecretID" not in fleet.provision(agent, "--check").ok().output
     assert vault.read_secret_id(f"{agent}-role", pasted)["data"]["secret_id_num_uses"] == 3

@@ -22,20 +22,10 @@ from tests.integration.failing import error_of, message_of
 from tests.integration.fleet import KWOK, NAMESPACE, Fleet, Object, Run, get, kubectl, vault_admin
 from tests.integration.renewing import renew
 from tests.integration.test_hosts import play
-from tests.integration.writes import leave_a_lock, servers
+from tests.integration.writes import FENCED, fences, lease, leave_a_lock, servers
 from tests.sandbox.proxy import Match, Through, answer, hold, lose_answer
 
 Make = Callable[..., Fleet]
-#: All objects of an agent that a rollout may patch or delete.
-KINDS = {
-    "serviceaccount": "{}",
-    "persistentvolumeclaim": "{}-state",
-    "networkpolicy": "{}",
-    "secretstore": "{}-vault",
-    "externalsecret": "{}-env-secret",
-    "deployment": "{}",
-    "configmap": "{}-releases",
-}
 
 
 @pytest.fixture
@@ -45,11 +35,6 @@ def holding(tmp_path: Path, make_fleet: Make) -> Callable[[str], Lock]:
     folder.mkdir()
     context = Context(dict(os.environ), str(folder))
     return lambda agent: Lock(Kube({}, context), NAMESPACE, agent, "somebody@elsewhere", context)
-
-
-def fences(agent: str) -> dict[str, str]:
-    found = {kind: get(kind, name.format(agent)) or {} for kind, name in KINDS.items()}
-    return {kind: one["metadata"].get("annotations", {}).get(names.FENCE, "") for kind, one in found.items() if one}
 
 
 def _environment_of(agent: str) -> dict[str, str]:
@@ -97,10 +82,9 @@ def test_after_a_takeover_all_that_may_be_written_has_the_fence(make_fleet: Make
     assert set(fences(agent).values()) == {""}
     leave_a_lock(agent)
     fleet.rollout(agent, "-e", "force_unlock=true").ok()
-    lease = get("lease", f"fleet-{agent}")
-    assert lease
-    fence = str(lease["spec"]["leaseTransitions"])
-    assert fences(agent) == dict.fromkeys(KINDS, fence)
+    left = lease(agent)
+    fence = str(left["spec"]["leaseTransitions"])
+    assert fences(agent) == dict.fromkeys(FENCED, fence)
 
 
 @pytest.mark.usefixtures("fake_nodes")
@@ -115,10 +99,9 @@ def test_a_fence_never_goes_down(make_fleet: Make) -> None:
     kubectl("delete", "lease", f"fleet-{agent}", "-n", NAMESPACE)
     fleet.variables["agent_env"] = {"MARK": "2"}
     fleet.rollout(agent).ok()
-    lease = get("lease", f"fleet-{agent}")
-    assert lease
-    assert lease["spec"]["leaseTransitions"] > before
-    assert int(fences(agent)["deployment"]) == lease["spec"]["leaseTransitions"]
+    left = lease(agent)
+    assert left["spec"]["leaseTransitions"] > before
+    assert int(fences(agent)["deployment"]) == left["spec"]["leaseTransitions"]
 
 
 @pytest.mark.usefixtures("fake_nodes")

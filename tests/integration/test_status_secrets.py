@@ -12,7 +12,7 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._core.context im
 from ansible_collections.digitalsys.agents.plugins.module_utils._journal import rotation as journals
 from ansible_collections.digitalsys.agents.plugins.module_utils._vault.client import Vault
 from tests.integration.canary import assert_clean, canary
-from tests.integration.fleet import NAMESPACE, Fleet, Object, Run, as_identity, kubectl, until, vault_admin, versions
+from tests.integration.fleet import NAMESPACE, Fleet, Object, Run, kubectl, until, vault_admin, versions
 from tests.integration.renewing import access, connect, lock_out
 from tests.integration.rotating import edit, secret, vault_version
 from tests.integration.writes import PATIENT, servers
@@ -290,7 +290,7 @@ def test_a_secret_id_that_is_bound_to_another_address_is_told_as_that(make_fleet
     _run, facts = told(fleet)
     assert facts["secret_id"] == "valid"
     assert any("may not log in from this machine's address" in note for note in facts["notes"])
-    run = fleet.play("playbooks/provision.yml", "-e", f"agent={agent}", "--check", env=as_identity("PROVISIONER"))
+    run = fleet.provision(agent, "--check")
     assert "a new SecretID" not in run.output
     assert access(agent) == there
 

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from tests.integration.failing import error_of
-from tests.integration.fleet import KWOK, Fleet, Object, get
+from tests.integration.fleet import KWOK, Fleet
 from tests.integration.killing import FULL
 from tests.integration.writes import (
     AT_ONCE,
@@ -27,6 +26,8 @@ from tests.integration.writes import (
     PATIENT,
     SHORT_LOCK,
     alone,
+    fences,
+    lease,
     meet,
     of_agent,
     places,
@@ -43,7 +44,6 @@ Make = Callable[..., Fleet]
 OUTAGES = (12, 30, 60) if FULL else (12,)
 #: Of the writes, where time is short.
 EACH = 1 if FULL else 7
-_KINDS = ("deployment", "externalsecret", "secretstore", "serviceaccount", "persistentvolumeclaim", "networkpolicy")
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,6 @@ def cases(good: Fleet, agent: str, folder: Path) -> list[Case]:
 
 def answered_writes(through: Through) -> list[Request]:
     return [one for one in through.proxy.writes() if one.status and one.status < 300]
-
-
-def fences(agent: str) -> dict[str, str]:
-    named = {"externalsecret": names.external_secret(agent), "secretstore": names.secret_store(agent)}
-    named |= {"persistentvolumeclaim": names.claim(agent)}
-    found = {kind: get(kind, named.get(kind, agent)) or {} for kind in _KINDS}
-    return {
-        kind: fence
-        for kind, one in found.items()
-        if (fence := (one.get("metadata", {}).get("annotations") or {}).get(names.FENCE))
-    }
 
 
 def two_runs(case: Case, fleet: Fleet, folder: Path) -> list[str]:
@@ -131,10 +120,10 @@ def two_runs(case: Case, fleet: Fleet, folder: Path) -> list[str]:
         # It had no lock yet, or none any more, and came for one when the other was done.
         late, last = [], "first"
     wrong = [f"wrote after the lock was taken over: {one}" for one in late]
-    lease: Object = get("lease", names.lease(agent)) or {}
-    fence = str(lease["spec"]["leaseTransitions"])
+    fence = str(lease(agent)["spec"]["leaseTransitions"])
     if last == "second":
-        wrong += [f"{kind} has the fence {found} of {fence}" for kind, found in fences(agent).items() if found != fence]
+        others = {kind: one for kind, one in fences(agent).items() if one not in ("", fence)}
+        wrong += [f"{kind} has the fence {one} of {fence}" for kind, one in others.items()]
     if "Traceback" in said or "internal error" in said or (last == "first" and cut.returncode):
         wrong.append(said)
     again = runs[last].rollout(agent)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.disturbing import agrees, running
 from tests.integration.failing import error_of, message_of
-from tests.integration.fleet import KWOK, Fleet, as_identity, pods, vault_admin
+from tests.integration.fleet import KWOK, Fleet, pods, vault_admin
 from tests.integration.rotating import TOKEN, bring, inbox, journal, secret, take_out, vault_version
 from tests.integration.test_values import AWKWARD, NO_TEXT, environment_of
 from tests.sandbox.proxy import Through
@@ -145,7 +145,7 @@ def test_provision_adds_to_awkward_values_and_they_reach_the_pod_as_they_are(mak
     kept = {**WORKS, **AWKWARD, **no_text, "GITHUB_TOKEN": "\tg\n", "LINEAR_API_KEY": "l\r\nl\n"}
     vault_admin().secrets.kv.v2.create_or_update_secret(f"agents/{agent}", kept, mount_point="kv")
     before = raw(agent)
-    fleet.play("playbooks/provision.yml", "-e", f"agent={agent}", env=as_identity("PROVISIONER")).ok()
+    fleet.provision(agent).ok()
     found = raw(agent)
     token = found.pop(TOKEN)
     assert found == before
@@ -161,7 +161,7 @@ def test_what_would_not_arrive_is_kept_by_provision_and_refused_by_the_rollout_b
     fleet = make_fleet(agent, provide=False, host_variables={agent: KWOK})
     kept = {"GITHUB_TOKEN": "a\0b", "LINEAR_API_KEY": "l", "EMPTY": "", "LONG": LONGEST + "x", TOKEN: "of-echo\n"}
     vault_admin().secrets.kv.v2.create_or_update_secret(f"agents/{agent}", kept, mount_point="kv")
-    run = fleet.play("playbooks/provision.yml", "-e", f"agent={agent}", env=as_identity("PROVISIONER"))
+    run = fleet.provision(agent)
     message = message_of(run, agent)
     for words in (
         "'GITHUB_TOKEN' cannot be used",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import hvac
 import pytest
 
 from tests.integration.failing import error_of, message_of
-from tests.integration.fleet import KWOK, NAMESPACE, Fleet, Run, as_identity, until, vault_admin
+from tests.integration.fleet import KWOK, NAMESPACE, Fleet, as_identity, until, vault_admin
 from tests.integration.rotating import TOKEN, inbox, journal, secret, told, vault_version
 from tests.integration.test_provision_lasts import entry
 from tests.sandbox.paths import CHECKOUT
@@ -25,10 +25,6 @@ THEIRS = {"owner": "financeiro", "agents": "not what you think"}
 #: Vault's limit of custom metadata.
 MOST_TOLD = 64
 pytestmark = pytest.mark.usefixtures("fake_nodes")
-
-
-def provision(fleet: Fleet, agent: str, env: Mapping[str, str] | None = None) -> Run:
-    return fleet.play("playbooks/provision.yml", "-e", f"agent={agent}", env=env or as_identity("PROVISIONER"))
 
 
 @pytest.fixture
@@ -82,7 +78,7 @@ def test_what_is_a_persons_stays_through_provision_rollout_and_rotation(
     kv = vault_admin().secrets.kv.v2
     for version, values in enumerate(({"OLD_KEY": "older"}, PERSONS)):
         kv.create_or_update_secret(f"agents/{agent}", values, cas=version, mount_point="kv")
-    provision(fleet, agent, provisioner.environment).ok()
+    fleet.provision(agent, env=provisioner.environment).ok()
     assert methods(provisioner, agent) == ["PATCH"]
     values, version = entry(agent)
     assert version == 3
@@ -119,10 +115,10 @@ def test_only_the_first_version_is_a_write_of_the_whole_entry(make_fleet: Make, 
     agent = "cofre-primeira"
     fleet = make_fleet(agent, provide=False, host_variables={agent: KWOK})
     settle(agent, custom_metadata=THEIRS, max_versions=2, cas_required=True)
-    provision(fleet, agent, provisioner.environment).failed("a person must supply GITHUB_TOKEN, LINEAR_API_KEY")
+    fleet.provision(agent, env=provisioner.environment).failed("a person must supply GITHUB_TOKEN, LINEAR_API_KEY")
     fleet.variables["agent_key_policy"] = {key: {"generated": 32} for key in ("GITHUB_TOKEN", "LINEAR_API_KEY", TOKEN)}
     first = values_at(agent)
-    provision(fleet, agent, provisioner.environment).ok()
+    fleet.provision(agent, env=provisioner.environment).ok()
     assert methods(provisioner, agent) == ["POST", "PATCH"]
     assert first.items() <= values_at(agent).items()
     assert values_at(agent, 1) == first
@@ -151,7 +147,7 @@ def test_what_a_person_writes_meanwhile_is_never_written_over(
 
     thread = threading.Thread(target=write)
     thread.start()
-    run = provision(fleet, agent, provisioner.environment)
+    run = fleet.provision(agent, env=provisioner.environment)
     thread.join()
     # Whether it looks again by itself or says what to do, nothing of theirs is lost, and the end is the same.
     if run.rc:
@@ -159,7 +155,7 @@ def test_what_a_person_writes_meanwhile_is_never_written_over(
         assert "meanwhile" in message
         assert "again" in message
         assert values_at(agent) == PERSONS
-        run = provision(fleet, agent, provisioner.environment)
+        run = fleet.provision(agent, env=provisioner.environment)
     run.ok()
     values = values_at(agent)
     assert {**PERSONS, TOKEN: values[TOKEN]} == values
@@ -173,7 +169,7 @@ def test_custom_metadata_of_a_person_stay_however_many_there_are(make_fleet: Mak
     vault_admin().secrets.kv.v2.create_or_update_secret(f"agents/{agent}", PERSONS, mount_point="kv")
     theirs = {f"note-{number}": "x" for number in range(MOST_TOLD)}
     settle(agent, custom_metadata=theirs)
-    provision(fleet, agent).ok()
+    fleet.provision(agent).ok()
     values = entry(agent)
     assert told(agent) == {**theirs, **home(agent)}
     run = fleet.rotate(agent, "-e", f"keys={TOKEN}")
@@ -220,7 +216,7 @@ def test_an_agent_lives_at_another_mount(make_fleet: Make) -> None:
     with mounted(mount, 2, cas_required=True) as identities:
         kv = vault_admin().secrets.kv.v2
         kv.create_or_update_secret(f"agents/{agent}", PERSONS, 0, mount_point=mount)
-        provision(fleet, agent, identities["PROVISIONER"]).ok()
+        fleet.provision(agent, env=identities["PROVISIONER"]).ok()
         values = values_at(agent, mount=mount)
         assert {**PERSONS, TOKEN: values[TOKEN]} == values == secret(agent)
         assert metadata(agent, mount)["custom_metadata"] == home(agent)
@@ -242,7 +238,7 @@ def test_a_kv_engine_of_version_1_is_refused_in_one_sentence(make_fleet: Make, p
         kv = vault_admin().secrets.kv.v1
         kv.create_or_update_secret(f"agents/{agent}", PERSONS, mount_point=mount)
         env = {**provisioner.environment, "VAULT_TOKEN": identities["PROVISIONER"]["VAULT_TOKEN"]}
-        for run in (provision(fleet, agent, env), fleet.rollout(agent, env=env)):
+        for run in (fleet.provision(agent, env=env), fleet.rollout(agent, env=env)):
             message = message_of(run, agent)
             assert message.splitlines()[0].endswith(f"mount {mount} is not a KV engine of version 2"), message
             assert "agent_vault_mount" in message

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._lock.standing import DURATION_VARIABLE
-from tests.integration.fleet import NAMESPACE, Fleet, get, kubectl
+from tests.integration.fleet import NAMESPACE, Fleet, Object, get, kubectl
 from tests.sandbox.kill import AfterWrite
 from tests.sandbox.proxy import Armed, FaultProxy, Match, Request, Rule, Through, proxied
 
@@ -28,6 +29,18 @@ SHORT_LOCK = {DURATION_VARIABLE: "5"}
 LEASE = "/leases"
 #: Stands for the agent's name in a place that was recorded with another agent.
 _AGENT = "AGENT"
+
+
+#: All objects of an agent that a rollout may patch or delete.
+FENCED = {
+    "serviceaccount": "{}",
+    "persistentvolumeclaim": "{}-state",
+    "networkpolicy": "{}",
+    "secretstore": "{}-vault",
+    "externalsecret": "{}-env-secret",
+    "deployment": "{}",
+    "configmap": "{}-releases",
+}
 
 
 @dataclass(frozen=True)
@@ -135,10 +148,22 @@ def leave_a_lock(agent: str) -> None:
     kubectl("patch", "lease", f"fleet-{agent}", "-n", NAMESPACE, "--type=merge", "-p", patch)
 
 
+def lease(agent: str) -> Object:
+    found = get("lease", names.lease(agent))
+    assert found
+    return found
+
+
 def holder(agent: str) -> str:
     """Who holds the agent's lock; '' when it is free."""
-    lease = get("lease", f"fleet-{agent}")
-    return str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
+    found = get("lease", names.lease(agent))
+    return str(((found or {}).get("spec") or {}).get("holderIdentity") or "")
+
+
+def fences(agent: str) -> dict[str, str]:
+    """Kind -> the fence on what is there of FENCED; '' where there is none."""
+    found = {kind: get(kind, name.format(agent)) or {} for kind, name in FENCED.items()}
+    return {kind: one["metadata"].get("annotations", {}).get(names.FENCE, "") for kind, one in found.items() if one}
 
 
 def releases(agent: str) -> list[str]:
