@@ -286,7 +286,9 @@ def _progress(
         return Verdict(WAITING, "waiting for the new pod")
     counted = [int(status.get(name) or 0) for name in ("updatedReplicas", "replicas", "availableReplicas")]
     available = condition(live, "Progressing").get("reason") == "NewReplicaSetAvailable"
-    if counted == [count] * 3 and available and len(new) == count:
+    # The two watches are independent: what is read of the pod afterwards must be of one that is ready in its own words.
+    is_seen = all(condition(pod, "Ready").get("status") == "True" for pod in new)
+    if counted == [count] * 3 and available and len(new) == count and is_seen:
         return Verdict(DONE, f"pod {new[0]['metadata']['name']} is available", pod=new[0]["metadata"]["name"])
     pod = new[0]
     if condition(pod, "Ready").get("status") == "True":
