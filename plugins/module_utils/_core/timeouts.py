@@ -84,9 +84,6 @@ REPLICA_FAILURE = 2
 #: When the Deployment's controller itself says that there is no progress. Ours come first; this is for other tools.
 PROGRESS_DEADLINE = 1200
 
-#: A pod is ready, and what its init container said stands in no status yet.
-INIT_TOLD = 5.0
-
 # Waiting for External Secrets.
 #: It tries again what failed after ever longer pauses, so it is asked again that often.
 SYNC_AGAIN = 3.0

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -19,13 +18,12 @@ from ansible_collections.digitalsys.agents.plugins.module_utils._agent.facts imp
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.live import Live
 from ansible_collections.digitalsys.agents.plugins.module_utils._agent.releases import Release
 from ansible_collections.digitalsys.agents.plugins.module_utils._core.context import Object
-from ansible_collections.digitalsys.agents.plugins.module_utils._core.timeouts import INIT_TOLD, TICK
 from ansible_collections.digitalsys.agents.plugins.module_utils._eso.proof import Proof
 from ansible_collections.digitalsys.agents.plugins.module_utils._guards.volume import accepts, expected
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube import names
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.compare import compare
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.conditions import is_available
-from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM, POD
+from ansible_collections.digitalsys.agents.plugins.module_utils._kube.kinds import CLAIM
 from ansible_collections.digitalsys.agents.plugins.module_utils._kube.pods import (
     container_of,
     identity_of,
@@ -81,7 +79,7 @@ def remember(
     before = releases.recorded(config_map)
     known = before is not None and before.facts.mount == mount and before.claim_uid and before.volume_name
     claim = None if known else run.kube.get(CLAIM, run.agent.namespace, mount.claim)
-    identity = _told(run, pod) or (before.identity if before else "") or FOUND
+    identity = identity_of(pod) or (before.identity if before else "") or FOUND
     facts = replace(of_deployment(deployment), replicas=1)
     record = replace(before or Record(facts), facts=facts, identity=identity)
     store, external = access or (record.proved.store, record.proved.external)
@@ -89,19 +87,6 @@ def remember(
     record = record if known else _with_claim(record, claim)
     version = deployment["spec"]["template"]["metadata"]["annotations"][names.SECRET_VERSION]
     return releases.record(run.agent, run.writer, config_map, deployment, version, run.by, record)
-
-
-def _told(run: Session[Any], pod: Object) -> str:
-    """What its volume calls itself. A pod was seen ready in whose status the init container's words were still missing;
-    one that has no container (a simulated node's) never has any."""
-    end = time.monotonic() + INIT_TOLD
-    seen: Object | None = pod
-    while True:
-        told = identity_of(seen) if seen else ""
-        if told or not container_of(pod) or time.monotonic() > end:
-            return told
-        time.sleep(TICK)
-        seen = run.kube.get(POD, run.agent.namespace, pod["metadata"]["name"])
 
 
 def _with_claim(record: Record, claim: Object | None) -> Record:

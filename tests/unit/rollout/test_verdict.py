@@ -200,6 +200,11 @@ def test_done_is_the_new_pod_available_and_nothing_else_there() -> None:
     assert (found.state, found.pod) == (DONE, "roberval-new-x")
 
 
+def test_a_pod_that_lags_behind_its_deployment_is_waited_for() -> None:
+    """Its watch is another one: what is read of the pod afterwards would be of one that has not begun."""
+    assert verdict_on(complete(), pod(), sets=[OLD_SET, replica_set()]).state == WAITING
+
+
 def test_the_first_status_of_recreate_which_fools_kubernetes_core_is_not_done() -> None:
     """replicas=1, available=1 and the new generation: the controller wrote it before it touched anything."""
     live = running_deployment(AVAILABLE, replicas=1, available=1)
